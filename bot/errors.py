@@ -1,0 +1,189 @@
+"""The errors a person can cause or meet.
+
+Each carries one sentence that says what happened and one that says what to do next. Neither ever holds a
+secret, a URL with a query, or the text of a network library's exception (those carry keys).
+"""
+
+from __future__ import annotations
+
+import secrets
+
+
+class BotError(Exception):
+    """Something a person can act on.
+
+    `sentence` says what happened, `next_step` what to do about it; both end with a full stop.
+    """
+
+    def __init__(self, sentence: str, next_step: str) -> None:
+        super().__init__(sentence, next_step)
+        self.sentence = sentence
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.next_step}"
+
+
+# --- settings -------------------------------------------------------------------------------------------------
+
+
+class SettingsError(BotError):
+    """One or more options are missing or wrong; `problems` has one line for each."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        count = "One setting needs" if len(problems) == 1 else f"{len(problems)} settings need"
+        super().__init__(f"{count} attention.", "Correct them in config.toml, the environment or the secrets folder.")
+
+
+# --- people ---------------------------------------------------------------------------------------------------
+
+
+class NotAllowed(BotError):
+    """Somebody who is neither the owner nor a reviewer used a command, a button or a form."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This bot answers only to its owner and reviewers.",
+            "Ask the owner to add you to `owner_ids` or to a reviewer role.",
+        )
+
+
+class DiscordPermissionMissing(BotError):
+    """The bot may not do something in a channel."""
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------
+
+
+class JobAlreadyRunning(BotError):
+    """A job of this kind is already under way; `job_id` names it."""
+
+    def __init__(self, kind: str, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(f"/{kind} is already running.", "Wait until it is done, or stop it with the button on its message.")
+
+
+class UnexpectedFailure(BotError):
+    """A defect of ours, or something nobody foresaw; the log has the traceback under `reference`."""
+
+    def __init__(self) -> None:
+        self.reference = secrets.token_hex(4)
+        super().__init__(
+            f"Something unexpected went wrong (reference {self.reference}).",
+            "Nothing is lost; try again, and look for the reference in the log if it happens twice.",
+        )
+
+
+# --- work that cannot be done yet -----------------------------------------------------------------------------
+
+
+class NothingToDo(BotError):
+    """A stage has nothing to work on: no blog named, no posts, no dataset, too few examples, no voice."""
+
+
+class BudgetReached(BotError):
+    """The next paid call would pass the owner's cap."""
+
+
+class DraftDecided(BotError):
+    """Somebody pressed a button of a draft that has been decided already, or that is gone."""
+
+
+# --- Tumblr ---------------------------------------------------------------------------------------------------
+
+
+class BlogIdentifierError(BotError):
+    """A text that names no blog."""
+
+
+class TumblrError(BotError):
+    """Any failure of a call to Tumblr."""
+
+
+class TumblrUnauthorized(TumblrError):
+    """401: the keys or tokens are wrong or revoked."""
+
+
+class TumblrForbidden(TumblrError):
+    """403 from the API, or a block page: do not try again."""
+
+
+class TumblrNotFound(TumblrError):
+    """404: gone, renamed, explicit, or never there."""
+
+
+class TumblrRefused(TumblrError):
+    """400 and other final refusals of one request."""
+
+
+class TumblrQuotaReached(TumblrError):
+    """429; `retry_at` is in unix seconds, as Tumblr told or as we had to assume."""
+
+    def __init__(self, sentence: str, next_step: str, *, retry_at: float) -> None:
+        super().__init__(sentence, next_step)
+        self.retry_at = retry_at
+
+
+class TumblrUnavailable(TumblrError):
+    """No usable answer to a *read*: refused, slow, cut off, 5xx, nonsense. May be tried again."""
+
+
+class TumblrNotSent(TumblrError):
+    """A *write* that never reached Tumblr. May be tried again."""
+
+
+class TumblrOutcomeUnknown(TumblrError):
+    """A *write* that may or may not have happened. Must never be tried again before looking at the blog."""
+
+
+# --- model services -------------------------------------------------------------------------------------------
+
+
+class ModelError(BotError):
+    """Any failure of a call to a model service."""
+
+
+class ModelUnauthorized(ModelError):
+    """401: the API key is wrong or revoked."""
+
+
+class ModelForbidden(ModelError):
+    """403: the key may not do this."""
+
+
+class TrainingNotAvailable(ModelForbidden):
+    """403 `training_not_available`: the service takes no fine-tuning jobs from this organisation."""
+
+
+class ModelQuotaExhausted(ModelError):
+    """429 `insufficient_quota`: no credit left. Waiting does not help."""
+
+
+class ModelRateLimited(ModelError):
+    """429 `rate_limit_exceeded`; `retry_after` is in seconds."""
+
+    def __init__(self, sentence: str, next_step: str, *, retry_after: float) -> None:
+        super().__init__(sentence, next_step)
+        self.retry_after = retry_after
+
+
+class ModelRefused(ModelError):
+    """400, 404, 413, 422: this request will never work as it is; `code` is the service's, when it gave one."""
+
+    def __init__(self, sentence: str, next_step: str, *, status: int, code: str | None = None) -> None:
+        super().__init__(sentence, next_step)
+        self.status = status
+        self.code = code
+
+
+class ModelUnavailable(ModelError):
+    """No usable answer: refused, slow, cut off, 5xx, nonsense. May be tried again."""
+
+
+class TrainingFailed(ModelError):
+    """A fine-tuning job ended without a model; `code` is the service's, when it gave one."""
+
+    def __init__(self, sentence: str, next_step: str, *, code: str | None = None) -> None:
+        super().__init__(sentence, next_step)
+        self.code = code
