@@ -49,6 +49,17 @@ class Action(StrEnum):
     EDIT = "edit"
     REGENERATE = "regenerate"
     REJECT = "reject"
+    # Only for a draft whose upload's answer was lost, when looking at the blog did not settle it:
+    CONFIRM = "confirm"
+    RESEND = "resend"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who decided: a Discord user id and the name shown at that time."""
+
+    id: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,9 @@ class Draft:
     tags: tuple[str, ...]
     prompt: str
     voice_id: int
+    voice_name: str
     job_id: int | None
+    replaces: int | None
     blog: str
     """The identifier of the blog where approval sends it, as it was shown to the person who approves."""
     upload_state: UploadState

@@ -34,7 +34,7 @@ class Blog:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A downloaded post, read. `timestamp` is the publish time in unix seconds; `text` has its blocks joined by blank lines."""
+    """A downloaded post, read. `timestamp` is the publish time in unix seconds; `text` has blank lines between blocks."""
 
     id: str
     blog_uuid: str

@@ -186,7 +186,8 @@ CREATE TABLE uploads (
     body        TEXT NOT NULL,                  -- the JSON that is sent
     started_at  REAL NOT NULL,
     looked_at   INTEGER NOT NULL DEFAULT 0,     -- how often the blog was searched for it after a lost answer
-    outcome     TEXT CHECK (outcome IN ('created', 'found', 'not sent', 'refused', 'unknown')),
+    outcome     TEXT CHECK (outcome IN ('created', 'found', 'not sent', 'quota', 'refused', 'unknown')),
+    retry_at    REAL,                           -- it never reached Tumblr, and may be sent again from then on
     post_id     TEXT,
     finished_at REAL
 ) STRICT;
