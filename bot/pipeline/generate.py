@@ -1,0 +1,192 @@
+"""/generate: write drafts with the active voice, and write one again when somebody asks for it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.drafts import Draft, DraftState, UploadState
+from bot.errors import BotError, ModelUnavailable, NothingToDo
+from bot.language.chat import extract_tags
+from bot.language.endpoint import ModelService
+from bot.language.prices import chat_cost
+from bot.progress import Preview, Progress
+from bot.store import drafts as store
+from bot.store import spending
+from bot.store.database import Database
+from bot.store.drafts import NewDraft
+from bot.training import Voice
+from bot.tumblr.npf import clean_tags
+from bot.voices.protocol import Writer
+
+_log = logging.getLogger(__name__)
+_TRIES = 3  # a voice may answer with nothing now and then
+_TAG_COST_TOKENS = (2_000, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """How drafts get tags: each with this chance, by this model."""
+
+    service: ModelService
+    developer_message: str
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that writing a draft needs, whichever draft it is."""
+
+    database: Database
+    voice: Voice
+    writer: Writer
+    tagging: Tagging
+    blog: str
+    upload_state: UploadState
+    monthly_limit: float
+    dice: random.Random
+    clock: Callable[[], float] = time.time
+
+
+async def generate(
+    desk: Desk, *, job_id: int, count: int, prompt: str | None, channel_id: int | None
+) -> AsyncIterator[Progress]:
+    """Write `count` drafts. A resumed job writes only those that are missing.
+
+    Raises:
+        NothingToDo: no blog is named that the drafts could go to.
+        BudgetReached: the next call would pass the month's cap; the drafts before it are kept.
+        ModelError: as `bot.language` raises it; the drafts before it are kept.
+    """
+    if not desk.blog:
+        raise NothingToDo("No blog is named that drafts could go to.", "Set `upload_blog_identifier` in config.toml.")
+    written = await store.slots_written(desk.database, job_id)
+    preview: Preview | None = None
+    line = f"Writing with {desk.voice.name}."
+    for slot in range(count):
+        if slot in written:
+            continue
+        yield Progress(len(written), count, line, "drafts", preview)
+        text, tags = await _write_and_store(
+            desk, prompt or desk.voice.user_message, job_id=job_id, slot=slot, channel_id=channel_id
+        )
+        written.add(slot)
+        preview = Preview(text, "Just written", tags=tags)
+        yield Progress(len(written), count, line, "drafts", preview)
+    cost = await spending.spent_on_job(desk.database, job_id)
+    yield Progress(
+        count,
+        count,
+        f"Done: {count:,} drafts wait for your decision.",
+        "drafts",
+        preview,
+        facts=(("Voice", desk.voice.name), ("Cost", f"about ${cost:.4f}"), ("Destination", desk.blog)),
+    )
+
+
+async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[Desk]]) -> int:
+    """Write a successor for each draft that somebody wanted regenerated. Returns how many were dealt with.
+
+    When that fails, the old draft comes back with the reason on it: nothing is lost.
+    """
+    done = 0
+    for draft in await store.drafts_to_rewrite(database, limit=100):
+        try:
+            desk = await desk_for()
+            await _write_and_store(
+                desk, draft.prompt, job_id=draft.job_id, slot=None, channel_id=draft.channel_id, replaces=draft
+            )
+        except BotError as error:
+            _log.warning("Draft %d could not be regenerated: %s", draft.id, error)
+            async with database.write() as connection:
+                await store.move_draft(
+                    connection, draft.id, to=DraftState.PENDING, note=f"It could not be regenerated. {error}"
+                )
+        done += 1
+    return done
+
+
+async def _write_and_store(
+    desk: Desk,
+    prompt: str,
+    *,
+    job_id: int | None,
+    slot: int | None,
+    channel_id: int | None,
+    replaces: Draft | None = None,
+) -> tuple[str, tuple[str, ...]]:
+    """One paid call, or a few when the voice answers with nothing; what it gave is stored with what it cost."""
+    for _ in range(_TRIES):
+        entry = await _reserve(
+            desk, "writing", job_id, desk.voice.model, await desk.writer.most_expensive(desk.voice, prompt)
+        )
+        written = await desk.writer.write(desk.voice, prompt)
+        cost = chat_cost(
+            desk.voice.model, written.input_tokens, written.output_tokens, cached_tokens=written.cached_tokens
+        )
+        text = written.text.strip()
+        if not text:
+            async with desk.database.write() as connection:
+                await spending.settle(
+                    connection,
+                    entry,
+                    dollars=cost,
+                    input_tokens=written.input_tokens,
+                    output_tokens=written.output_tokens,
+                )
+            continue
+        note = "The text was cut off at the length limit." if written.cut_off else ""
+        tags, tags_cost = await _tags(desk, text, job_id)
+        draft = NewDraft(
+            text=text,
+            tags=tags,
+            prompt=prompt,
+            voice_id=desk.voice.id,
+            job_id=job_id,
+            slot=slot,
+            replaces=replaces.id if replaces else None,
+            blog=desk.blog,
+            upload_state=desk.upload_state,
+            cost=cost + tags_cost,
+            note=note,
+            channel_id=channel_id,
+        )
+        async with desk.database.write() as connection:
+            await store.add_draft(connection, draft, now=desk.clock())
+            await spending.settle(
+                connection, entry, dollars=cost, input_tokens=written.input_tokens, output_tokens=written.output_tokens
+            )
+        return text, tags
+    raise ModelUnavailable(
+        f"{desk.voice.name} answered with nothing {_TRIES} times in a row.",
+        "Try again later, or choose another model under [openai.generation].",
+    )
+
+
+async def _tags(desk: Desk, text: str, job_id: int | None) -> tuple[tuple[str, ...], float]:
+    """Tags for some of the drafts. A service that cannot name any costs the draft its tags, nothing more."""
+    if desk.dice.random() >= desk.tagging.chance:
+        return (), 0.0
+    model = desk.tagging.service.endpoint.model
+    entry = await _reserve(desk, "tags", job_id, model, chat_cost(model, *_TAG_COST_TOKENS))
+    found, usage = await extract_tags(desk.tagging.service, desk.tagging.developer_message, text)
+    cost = chat_cost(model, usage.input_tokens, usage.output_tokens) if usage else 0.0
+    async with desk.database.write() as connection:
+        await spending.settle(connection, entry, dollars=cost)
+    return clean_tags(found), cost
+
+
+async def _reserve(desk: Desk, purpose: str, job_id: int | None, model: str, dollars: float) -> int:
+    async with desk.database.write() as connection:
+        return await spending.reserve(
+            connection,
+            purpose=purpose,
+            job_id=job_id,
+            model=model,
+            dollars=dollars,
+            limit=desk.monthly_limit,
+            now=desk.clock(),
+        )

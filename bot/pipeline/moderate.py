@@ -1,0 +1,112 @@
+"""/moderate: have every text that would be trained on judged, and set aside what is flagged."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from bot.errors import NothingToDo
+from bot.examples import Example
+from bot.language.endpoint import ModelService
+from bot.language.moderation import Waiting, judge
+from bot.language.tokens import count_many
+from bot.pipeline.examples import write_training_file
+from bot.progress import Preview, Progress
+from bot.store import datasets
+from bot.store.database import Database
+
+
+async def moderate(
+    database: Database,
+    service: ModelService,
+    *,
+    training_data_file: Path,
+    texts_per_call: int,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Progress]:
+    """Judge the newest dataset's texts with the service's moderation model, then rewrite the training file.
+
+    A text judged once by a model is not sent again, so a run that was stopped or killed loses only the calls in flight.
+
+    Raises:
+        NothingToDo: there is no dataset.
+        ModelError: as `bot.language` raises them; what was judged before is kept.
+    """
+    dataset = await datasets.newest_dataset(database)
+    if dataset is None:
+        raise NothingToDo("There is no dataset to screen.", "Use /examples first.")
+    examples = await datasets.all_examples(database, dataset.id)
+    model = service.endpoint.model
+    # The owner's own standing prompt is the same in nearly every example; what came from elsewhere is judged.
+    texts = list(
+        dict.fromkeys(
+            text for example in examples for text in (example.assistant, example.user) if text != dataset.user_message
+        )
+    )
+    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in texts}
+    known = await datasets.judged(database, list(hashes.values()), model)
+    missing = [text for text in texts if hashes[text] not in known]
+    done = len(texts) - len(missing)
+    now = Progress(done, len(texts), f"Screening dataset {dataset.id} with {model}.", "texts")
+    yield now
+    counts = await asyncio.to_thread(count_many, missing)
+    async for answer in judge(service, missing, counts, texts_per_call=texts_per_call):
+        if isinstance(answer, Waiting):
+            yield Progress(
+                done,
+                len(texts),
+                now.line,
+                "texts",
+                waiting_for="the moderation service's limit",
+                wait_until=answer.until,
+            )
+            continue
+        async with database.write() as connection:
+            for index, judgement in answer:
+                content_hash = hashes[missing[index]]
+                await datasets.add_judgement(
+                    connection,
+                    content_hash,
+                    model,
+                    flagged=judgement.flagged,
+                    categories=judgement.categories,
+                    scores=judgement.scores,
+                    now=clock(),
+                )
+                known[content_hash] = (judgement.categories or ("unnamed",)) if judgement.flagged else ()
+        done += len(answer)
+        yield Progress(
+            done, len(texts), now.line, "texts", Preview(missing[answer[-1][0]], "Just screened") if answer else None
+        )
+    reasons = _reasons(examples, hashes, known)
+    async with database.write() as connection:
+        await datasets.set_aside(connection, dataset.id, reasons, model=model, now=clock())
+    left = await datasets.training_examples(database, dataset.id)
+    await asyncio.to_thread(write_training_file, training_data_file, dataset.developer_message, left)
+    categories = Counter(category for reason in reasons.values() for category in reason.split(", "))
+    yield Progress(
+        len(texts),
+        len(texts),
+        f"Done: {len(reasons):,} of {len(examples):,} examples set aside, {len(left):,} left to train on.",
+        "texts",
+        facts=tuple((category, f"{count:,}") for category, count in categories.most_common(10)),
+    )
+
+
+def _reasons(examples: list[Example], hashes: dict[str, str], judged: dict[str, tuple[str, ...]]) -> dict[int, str]:
+    """Position of each flagged example, with the categories it was flagged for."""
+    reasons: dict[int, str] = {}
+    for position, example in enumerate(examples):
+        flagged = [
+            category
+            for text in (example.assistant, example.user)
+            if text in hashes
+            for category in judged.get(hashes[text], ())
+        ]
+        if flagged:
+            reasons[position] = ", ".join(sorted(set(flagged)))
+    return reasons
