@@ -1,0 +1,1 @@
+"""Discord's face: one thin file for each stage. Permission, parse, hand over, render."""

@@ -1,0 +1,30 @@
+"""/download: bring the blog's posts here."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import Client
+from bot.tumblr.identifiers import parse_identifier
+from cogs.ui.start import start_stage
+
+
+class DownloadCog(commands.Cog):
+    """The download's command."""
+
+    @app_commands.command(
+        name="download", description="Download the posts of your blog, or what is new since last time."
+    )
+    @app_commands.describe(blogs="One or several blogs, separated by spaces. Left out: those set in config.toml.")
+    @app_commands.guild_only()
+    async def download(
+        self, interaction: discord.Interaction[Client], blogs: app_commands.Range[str, 1, 500] | None = None
+    ) -> None:
+        names = [parse_identifier(name) for name in (blogs or "").replace(",", " ").split()]
+        await start_stage(interaction, "download", {"blogs": names})
+
+
+async def setup(client: Client) -> None:
+    await client.add_cog(DownloadCog())

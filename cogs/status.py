@@ -1,0 +1,76 @@
+"""/status: where everything stands, and the next step as a button; here the progress messages begin as well."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import Client
+from bot.drafts import DraftState
+from bot.errors import BotError
+from bot.store import datasets, spending
+from bot.store import drafts as draft_store
+from bot.store import posts as post_store
+from cogs.ui.limits import embed, foreign
+from cogs.ui.next_step import NextStepButton, step_view
+from cogs.ui.progress_message import ProgressMessages
+from cogs.ui.stop_button import StopButton
+from cogs.ui.words import dollars
+
+
+class StatusCog(commands.Cog):
+    """The overview's command."""
+
+    @app_commands.command(name="status", description="Show where everything stands, and what comes next.")
+    @app_commands.guild_only()
+    async def status(self, interaction: discord.Interaction[Client]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        overview, following = await _overview(interaction.client)
+        await interaction.followup.send(embed=overview, view=step_view(following), ephemeral=True)
+
+
+async def _overview(client: Client) -> tuple[discord.Embed, str]:
+    """What there is, and the stage that comes next."""
+    app = client.app
+    blogs = await post_store.blogs(app.database)
+    counts = [(blog, await post_store.count_posts(app.database, blog.uuid)) for blog in blogs]
+    dataset = await datasets.newest_dataset(app.database)
+    drafts = await draft_store.count_by_state(app.database)
+    jobs = await app.runner.active()
+    used = await spending.used_this_month(app.database, app.clock())
+    try:
+        voice = (await app.voice()).name
+    except BotError as error:
+        voice = str(error)
+    posts = "\n".join(f"{foreign(blog.name)}: {n.all:,} posts, {n.valid:,} usable" for blog, n in counts)
+    data = "none yet"
+    if dataset is not None:
+        screened = "screened" if dataset.screened_with else "not screened"
+        data = f"number {dataset.id}: {dataset.training_count:,} examples, {screened}"
+    waiting = drafts.get(DraftState.PENDING, 0) + drafts.get(DraftState.UNKNOWN, 0)
+    fields = [
+        ("Posts", posts or "none yet", False),
+        ("Training data", data, True),
+        ("Voice", foreign(voice), True),
+        ("Drafts", f"{waiting:,} waiting, {drafts.get(DraftState.UPLOADED, 0):,} uploaded", True),
+        ("This month", f"{dollars(used)} of {dollars(app.settings.budget.monthly_limit)}", True),
+        ("At work", ", ".join(f"/{job.kind}" for job in jobs) or "nothing", True),
+        ("Destination", foreign(app.settings.upload_blog_identifier or "not set"), True),
+    ]
+    if not any(n.valid for _, n in counts):
+        following, line = "download", "Next: download the posts of your blog."
+    elif dataset is None:
+        following, line = "examples", "Next: turn the posts into training data."
+    elif dataset.screened_with is None:
+        following, line = "moderate", "Next: screen the training data. /generate works already, without training."
+    else:
+        following, line = "generate", "Next: write some drafts. /finetune trains a voice of its own."
+    return embed(title="Where everything stands", description=line, fields=fields), following
+
+
+async def setup(client: Client) -> None:
+    client.add_dynamic_items(NextStepButton, StopButton)
+    await client.add_cog(StatusCog())
+    messages = ProgressMessages(client, edit_interval=client.app.pace.message_edit, clock=client.app.clock)
+    client.app.runner.set_face(messages.show)

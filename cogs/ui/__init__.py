@@ -1,0 +1,1 @@
+"""What people see and press: embeds, the progress message, drafts, buttons and forms."""

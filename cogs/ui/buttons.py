@@ -1,0 +1,46 @@
+"""What every button and form shares: the one permission check, the one error path, and who pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import discord
+
+from bot.client import explain, is_permitted
+from bot.drafts import Person
+
+
+class PermittedView(discord.ui.View):
+    """A view with the one permission check and the one error path, for what is not a `DynamicItem`."""
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        return await is_permitted(interaction)
+
+    async def on_error(
+        self, interaction: discord.Interaction[Any], error: Exception, _item: discord.ui.Item[Any], /
+    ) -> None:
+        await explain(interaction, error)
+
+
+class PermittedModal(discord.ui.Modal):
+    """A form with the one permission check and the one error path."""
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        return await is_permitted(interaction)
+
+    async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
+        await explain(interaction, error)
+
+
+async def explained(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, None]) -> None:
+    """Do what a `DynamicItem` was pressed for, with the one error path: discord.py would only log what goes wrong."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - everything goes to the one error path
+        await explain(interaction, error)
+
+
+def person(interaction: discord.Interaction[Any]) -> Person:
+    """Who is acting, for the record."""
+    return Person(interaction.user.id, interaction.user.display_name)

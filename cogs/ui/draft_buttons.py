@@ -1,0 +1,150 @@
+"""A draft's buttons, and the form to edit it. Their ids are `draft:<id>:<action>`; the truth is in the database."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+
+from bot.client import Client, is_permitted
+from bot.drafts import Action, Draft, DraftState
+from bot.errors import DraftDecided
+from bot.store.drafts import get_draft
+from cogs.ui.buttons import PermittedModal, explained, person
+from cogs.ui.limits import MODAL_INPUT, length, web_address
+
+_LABELS = {
+    Action.APPROVE: ("Approve", discord.ButtonStyle.success),
+    Action.EDIT: ("Edit", discord.ButtonStyle.primary),
+    Action.REGENERATE: ("Regenerate", discord.ButtonStyle.secondary),
+    Action.REJECT: ("Reject", discord.ButtonStyle.danger),
+    Action.CONFIRM: ("It is on the blog", discord.ButtonStyle.success),
+    Action.RESEND: ("Send again", discord.ButtonStyle.danger),
+}
+_ANSWERS = {
+    Action.APPROVE: "Draft {id} is approved and on its way to {blog}.",
+    Action.REGENERATE: "Draft {id} is set aside, and another one is being written.",
+    Action.REJECT: "Draft {id} is rejected. It will not be posted.",
+    Action.CONFIRM: "Draft {id} is noted as uploaded.",
+    Action.RESEND: "Draft {id} is being sent again to {blog}.",
+}
+_PARTS = 4  # inputs of a form that hold text; a fifth is for the tags
+
+
+class DraftButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=r"draft:(?P<id>\d+):(?P<action>approve|edit|regenerate|reject|confirm|resend)",
+):
+    """One of a draft's buttons."""
+
+    def __init__(self, draft_id: int, action: Action) -> None:
+        self.draft_id = draft_id
+        self.action = action
+        label, style = _LABELS[action]
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"draft:{draft_id}:{action}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["id"]), Action(match["action"]))
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        return await is_permitted(interaction)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await explained(interaction, self._edit(interaction) if self.action is Action.EDIT else self._act(interaction))
+
+    async def _act(self, interaction: discord.Interaction[Client]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        app = interaction.client.app
+        act = {
+            Action.APPROVE: app.approve,
+            Action.REGENERATE: app.regenerate,
+            Action.REJECT: app.reject,
+            Action.CONFIRM: app.confirm_uploaded,
+            Action.RESEND: app.send_again,
+        }[self.action]
+        draft = await act(self.draft_id, person(interaction))
+        await interaction.followup.send(
+            _ANSWERS[self.action].format(id=draft.id, blog=f"**{draft.blog}**"), ephemeral=True
+        )
+
+    async def _edit(self, interaction: discord.Interaction[Client]) -> None:
+        # A form must be the first answer, so the draft is read before it: a row by its key, well within 3 seconds.
+        draft = await get_draft(interaction.client.app.database, self.draft_id)
+        if draft is None or draft.state is not DraftState.PENDING:
+            state = "gone" if draft is None else f"already {draft.state}"
+            raise DraftDecided(f"Draft {self.draft_id} is {state}.", "See /drafts for those that wait.")
+        parts = split_for_form(draft.text)
+        if len(parts) > _PARTS:
+            raise DraftDecided(
+                f"Draft {draft.id} is too long for a form in Discord.",
+                "Approve it as it is and edit it on Tumblr, or regenerate it.",
+            )
+        await interaction.response.send_modal(EditForm(draft, parts))
+
+
+class EditForm(PermittedModal):
+    """The text in as many parts as Discord's forms need, then the tags."""
+
+    def __init__(self, draft: Draft, parts: list[str]) -> None:
+        super().__init__(title=f"Edit draft {draft.id}", custom_id=f"draft:{draft.id}:form")
+        self._draft_id = draft.id
+        self._texts: list[discord.ui.TextInput[Any]] = []
+        for number, part in enumerate(parts, 1):
+            label = "Text" if len(parts) == 1 else f"Text, part {number} of {len(parts)}"
+            self._texts.append(_field(label, f"text-{number}", part, required=number == 1))
+        self._tags = _field("Tags, separated by commas", "tags", ", ".join(draft.tags), required=False)
+        for item in (*self._texts, self._tags):
+            self.add_item(item)
+
+    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        text = "".join(item.value for item in self._texts)
+        await interaction.client.app.edit(self._draft_id, person(interaction), text=text, tags=self._tags.value)
+        await interaction.followup.send(f"Draft {self._draft_id} has its new text.", ephemeral=True)
+
+
+def _field(label: str, custom_id: str, value: str, *, required: bool) -> discord.ui.TextInput[Any]:
+    return discord.ui.TextInput(
+        label=label,
+        custom_id=custom_id,
+        style=discord.TextStyle.paragraph,
+        default=value,
+        required=required,
+        max_length=MODAL_INPUT,
+    )
+
+
+def split_for_form(text: str) -> list[str]:
+    """The text in parts that a form's input holds; joined again they are the text, to the letter."""
+    parts: list[str] = []
+    current = ""
+    for line in text.splitlines(keepends=True) or [""]:
+        rest = line
+        while length(current) + length(rest) > MODAL_INPUT:
+            room = MODAL_INPUT - length(current)
+            head = rest[: room // 2] if not current else ""  # half: a character may count twice
+            parts.append(current + head)
+            current, rest = "", rest[len(head) :]
+        current += rest
+    return [*parts, current] if current or not parts else parts
+
+
+def draft_view(draft: Draft) -> discord.ui.View | None:
+    """The buttons that a draft has now."""
+    if draft.state is DraftState.PENDING:
+        actions = [Action.APPROVE, Action.EDIT, Action.REGENERATE, Action.REJECT]
+    elif draft.state is DraftState.UNKNOWN and draft.note:
+        actions = [Action.CONFIRM, Action.RESEND]  # looking did not settle it: it is a person's turn
+    else:
+        actions = []
+    view = discord.ui.View(timeout=None)
+    for action in actions:
+        view.add_item(DraftButton(draft.id, action))
+    link = web_address(draft.post_url)
+    if draft.state is DraftState.UPLOADED and link is not None:
+        view.add_item(discord.ui.Button(label="Open on Tumblr", url=link))
+    return view if view.children else None

@@ -1,0 +1,150 @@
+"""A draft's message: it looks like the post it will be, says where it will go, and becomes a receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import discord
+
+from bot.client import Client
+from bot.drafts import Draft, DraftState, UploadState
+from bot.store import drafts as store
+from cogs.ui.draft_buttons import draft_view
+from cogs.ui.limits import DESCRIPTION, cut, embed, foreign
+from cogs.ui.words import dollars
+
+_log = logging.getLogger(__name__)
+
+_COLOURS = {
+    DraftState.PENDING: discord.Colour.blurple(),
+    DraftState.APPROVED: discord.Colour.gold(),
+    DraftState.UPLOADING: discord.Colour.gold(),
+    DraftState.UPLOADED: discord.Colour.green(),
+    DraftState.UNKNOWN: discord.Colour.orange(),
+    DraftState.REJECTED: discord.Colour.red(),
+    DraftState.REPLACED: discord.Colour.light_grey(),
+}
+_WILL = {
+    UploadState.DRAFT: "*Approve* saves it as a draft on {blog}. Nobody sees it there until you publish it.",
+    UploadState.QUEUE: "*Approve* puts it into the queue of {blog}, which publishes it by itself.",
+    UploadState.PUBLISHED: "*Approve* publishes it on {blog} at once, for everybody to see.",
+    UploadState.PRIVATE: "*Approve* posts it on {blog} as a private post.",
+}
+_DID = {
+    UploadState.DRAFT: "Saved as a draft on {blog}.",
+    UploadState.QUEUE: "Put into the queue of {blog}.",
+    UploadState.PUBLISHED: "Published on {blog}.",
+    UploadState.PRIVATE: "Posted on {blog} as a private post.",
+}
+_BATCH = 20
+_REST = 60.0
+_AFTER_FAILURE = 15.0
+
+
+class DraftMessages:
+    """Keeps each draft's message in step with its row, whatever was missed while the bot was away."""
+
+    def __init__(self, client: Client, *, edit_interval: float) -> None:
+        self._client = client
+        self._edit_interval = edit_interval
+
+    async def keep(self) -> None:
+        """Post and edit messages for as long as the bot runs."""
+        await self._client.wait_until_ready()
+        app = self._client.app
+        while True:
+            app.drafts_changed.clear()
+            behind = await store.drafts_to_show(app.database, limit=_BATCH)
+            failed = [draft for draft in behind if not await self._show(draft)]
+            if behind and not failed:
+                continue  # there may be more than a batch
+            try:
+                async with asyncio.timeout(_AFTER_FAILURE if failed else _REST):
+                    await app.drafts_changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _show(self, draft: Draft) -> bool:
+        """Bring one message up to date. False when Discord did not let us; it is tried again later."""
+        channel_id = draft.channel_id or self._client.app.settings.discord.channel_id
+        if channel_id is None:
+            return False
+        channel = self._client.get_partial_messageable(channel_id)
+        shown, view = render(draft), draft_view(draft)
+        message_id = draft.message_id
+        try:
+            if message_id is not None:
+                try:
+                    await channel.get_partial_message(message_id).edit(embed=shown, view=view)
+                except discord.NotFound:
+                    message_id = None  # somebody deleted the message; the draft is still there
+            if message_id is None:
+                message_id = (await channel.send(embed=shown, view=view or discord.utils.MISSING)).id
+        except discord.HTTPException as error:
+            _log.warning("Draft %d could not be shown (Discord's code %d).", draft.id, error.code)
+            return False
+        async with self._client.app.database.write() as connection:
+            await store.draft_shown(
+                connection, draft.id, version=draft.version, channel_id=channel_id, message_id=message_id
+            )
+        # Edits share their channel's allowance: a pause between them keeps room for answers to people.
+        await asyncio.sleep(min(self._edit_interval, 1.0))
+        return True
+
+
+def render(draft: Draft) -> discord.Embed:
+    """The draft as people see it, whatever state it is in."""
+    blog = f"**{foreign(draft.blog)}**"
+    text = foreign(draft.text)
+    if draft.tags:
+        text = f"{cut(text, DESCRIPTION - 700)}\n\n{' '.join(f'#{foreign(tag)}' for tag in draft.tags)}"
+    fields = [(_status_name(draft), _status(draft, blog), False)]
+    if draft.note:
+        fields.append(("Please note", draft.note, False))
+    fields += [
+        ("Voice", foreign(draft.voice_name), True),
+        ("Cost", dollars(draft.cost), True),
+    ]
+    if draft.edited:
+        fields.append(("Edited", "by hand", True))
+    if draft.replaces is not None:
+        fields.append(("Instead of", f"draft {draft.replaces}", True))
+    return embed(
+        author=draft.blog,
+        description=text,
+        colour=_COLOURS[draft.state],
+        fields=fields,
+        footer=f"Draft {draft.id}",
+    )
+
+
+def _status_name(draft: Draft) -> str:
+    return {
+        DraftState.PENDING: "Waiting for you",
+        DraftState.APPROVED: "Approved",
+        DraftState.UPLOADING: "Uploading",
+        DraftState.UPLOADED: "Uploaded",
+        DraftState.UNKNOWN: "Answer lost",
+        DraftState.REJECTED: "Rejected",
+        DraftState.REPLACED: "Replaced",
+    }[draft.state]
+
+
+def _status(draft: Draft, blog: str) -> str:
+    when = f" <t:{int(draft.decided_at)}:f>" if draft.decided_at is not None else ""
+    who = f"by {foreign(draft.decided_by)}{when}" if draft.decided_by else ""
+    match draft.state:
+        case DraftState.PENDING:
+            return _WILL[draft.upload_state].format(blog=blog)
+        case DraftState.APPROVED | DraftState.UPLOADING:
+            return f"Approved {who}. On its way to {blog}."
+        case DraftState.UPLOADED:
+            return f"{_DID[draft.upload_state].format(blog=blog)} Approved {who}."
+        case DraftState.UNKNOWN:
+            looking = "" if draft.note else " The bot is looking on the blog for it before it does anything else."
+            return f"Approved {who}. Whether it reached {blog} is not known.{looking}"
+        case DraftState.REJECTED:
+            return f"Rejected {who}. It will not be posted."
+        case DraftState.REPLACED:
+            return f"Set aside {who}. Another one was written from the same prompt."

@@ -1,0 +1,110 @@
+"""The one place that proves Discord's limits, and that takes the teeth out of text that is not ours.
+
+Discord counts UTF-16 code units in messages and embeds; we count the same way, so that a row of emoji never breaks a
+limit that Python's `len` thought was kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import discord
+
+CONTENT = 2000
+TITLE = 256
+DESCRIPTION = 4096
+FIELD_NAME = 256
+FIELD_VALUE = 1024
+FIELDS = 25
+FOOTER = 2048
+AUTHOR = 256
+EMBED_TOTAL = 6000
+BUTTON_LABEL = 80
+MODAL_TITLE = 45
+MODAL_INPUT = 4000
+
+_ELLIPSIS = "…"
+_INVITE = re.compile(r"(discord(?:app)?\.(?:gg|com|me|io))(?=/)", re.IGNORECASE)
+_ZERO_WIDTH = "\u200b"
+
+
+def length(text: str) -> int:
+    """The length as Discord counts it: UTF-16 code units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, shortened to the limit with an ellipsis; never in the middle of a character."""
+    if length(text) <= limit:
+        return text
+    room = limit - length(_ELLIPSIS)
+    taken = 0
+    for position, character in enumerate(text):
+        taken += length(character)
+        if taken > room:
+            return text[:position].rstrip() + _ELLIPSIS
+    return text
+
+
+def foreign(text: str) -> str:
+    """Text of a blog, a model or a stranger, made harmless: no markdown, no mentions, no invites, no masked links."""
+    escaped = discord.utils.escape_markdown(discord.utils.escape_mentions(_without_surrogates(text)))
+    # escape_markdown leaves link syntax, headings, lists and quotes, which render in embeds.
+    escaped = re.sub(r"([\[\]()])", r"\\\1", escaped)
+    escaped = re.sub(r"^(\s*)(#{1,3}|-#?|\+|\d+\.)(?=\s)", _escape_line_start, escaped, flags=re.MULTILINE)
+    escaped = re.sub(r"<(?=[@#:/]|t:|id:|a:)", f"<{_ZERO_WIDTH}", escaped)
+    return _INVITE.sub(lambda found: found[1].replace(".", f".{_ZERO_WIDTH}"), escaped)
+
+
+def _escape_line_start(found: re.Match[str]) -> str:
+    mark = found[2]
+    return f"{found[1]}{mark[:-1]}\\{mark[-1]}" if mark[0].isdigit() else f"{found[1]}\\{mark}"
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def embed(  # every part is optional in Discord too
+    *,
+    title: str = "",
+    description: str = "",
+    url: str | None = None,
+    colour: discord.Colour | None = None,
+    author: str = "",
+    author_url: str | None = None,
+    fields: Sequence[tuple[str, str, bool]] = (),
+    footer: str = "",
+) -> discord.Embed:
+    """An embed that keeps every limit: parts are cut, then the description gives way until the whole fits.
+
+    `fields` are (name, value, inline). The texts must be harmless already (`foreign`).
+    """
+    made = discord.Embed(title=cut(title, TITLE) or None, url=url, colour=colour)
+    if author:
+        made.set_author(name=cut(author, AUTHOR), url=author_url)
+    if footer:
+        made.set_footer(text=cut(footer, FOOTER))
+    for name, value, inline in fields[:FIELDS]:
+        made.add_field(
+            name=cut(name, FIELD_NAME) or _ZERO_WIDTH, value=cut(value, FIELD_VALUE) or _ZERO_WIDTH, inline=inline
+        )
+    while made.fields and _total(made) > EMBED_TOTAL - DESCRIPTION // 2:
+        made.remove_field(len(made.fields) - 1)
+    room = min(DESCRIPTION, EMBED_TOTAL - _total(made))
+    made.description = cut(description, room) or None
+    return made
+
+
+def _total(made: discord.Embed) -> int:
+    parts = [made.title or "", made.description or "", made.author.name or "", made.footer.text or ""]
+    parts += [text for field in made.fields for text in (field.name or "", field.value or "")]
+    return sum(length(part) for part in parts)
+
+
+def web_address(url: str | None) -> str | None:
+    """An address that Discord takes in a link button or an embed, or None."""
+    if url is None or not url.startswith(("https://", "http://")) or len(url) > 512 or re.search(r"\s", url):  # noqa: PLR2004 - Discord's limit
+        return None
+    return url

@@ -1,0 +1,208 @@
+"""The progress message: one ordinary message, edited while a job goes on, and never later than its last state.
+
+It is edited with the bot's own token (an interaction's dies after 15 minutes), at a polite rate, and moves to a fresh
+message before the hour is up (Discord limits edits of older ones, error 30046).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import discord
+
+from bot.client import Client
+from bot.jobs.runner import Job, JobState
+from bot.progress import Preview, Progress
+from cogs.ui.limits import CONTENT, cut, embed, foreign
+from cogs.ui.next_step import next_step_view
+from cogs.ui.stop_button import stop_view
+from cogs.ui.words import bar, duration, relative
+
+_log = logging.getLogger(__name__)
+
+_FRESH_AFTER = 50 * 60.0  # seconds; Discord's limit is an hour
+_OLDER_AFTER = 5 * 60.0
+_SLOWER = 3.0  # times the usual pause, once the message is older
+_PREVIEW = 700  # characters; a glance, not the whole post
+_EDIT_TOO_OLD = 30046
+_TITLES = {
+    "download": "Downloading posts",
+    "examples": "Making training data",
+    "moderate": "Screening training data",
+    "finetune": "Training a voice",
+    "generate": "Writing drafts",
+}
+_COLOURS = {
+    JobState.RUNNING: discord.Colour.blurple(),
+    JobState.CANCELLING: discord.Colour.orange(),
+    JobState.SUCCEEDED: discord.Colour.green(),
+    JobState.FAILED: discord.Colour.red(),
+    JobState.CANCELLED: discord.Colour.light_grey(),
+}
+
+
+@dataclass(slots=True)
+class Speed:
+    """How fast a job goes, by what was seen of it since this process began to look."""
+
+    clock: Callable[[], float] = time.monotonic
+    _first: tuple[float, int] | None = field(default=None, init=False)
+    _last: tuple[float, int] | None = field(default=None, init=False)
+
+    def saw(self, done: int) -> None:
+        now = (self.clock(), done)
+        if self._first is None or done < self._first[1]:
+            self._first = now
+        self._last = now
+
+    @property
+    def per_second(self) -> float | None:
+        if self._first is None or self._last is None:
+            return None
+        seconds, items = self._last[0] - self._first[0], self._last[1] - self._first[1]
+        return items / seconds if seconds > 0.5 and items > 0 else None  # noqa: PLR2004 - too short to judge
+
+
+class ProgressMessages:
+    """Shows jobs in their channels. One `show` runs for each job, owned by the job runner."""
+
+    def __init__(self, client: Client, *, edit_interval: float, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._edit_interval = edit_interval
+        self._clock = clock
+
+    async def show(self, job: Job) -> None:
+        """Follow a job to its end, or take its last state to a message that was left behind."""
+        await self._client.wait_until_ready()
+        runner = self._client.app.runner
+        speed = Speed()
+        async for state in runner.follow(job.id):
+            if state.progress is not None:
+                speed.saw(state.progress.done)
+            delivered = await self._deliver(state, speed)
+            if state.state.is_final:
+                if not delivered:
+                    await self._tell_requester(state)
+                await runner.message_final(job.id)
+                return
+            age = self._clock() - (state.message_posted_at or self._clock())
+            await asyncio.sleep(self._edit_interval * (_SLOWER if age > _OLDER_AFTER else 1.0))
+
+    async def _deliver(self, job: Job, speed: Speed) -> bool:
+        """Edit the message, or post a fresh one where there is none that can be edited. False when neither works."""
+        channel_id = job.channel_id or self._client.app.settings.discord.channel_id
+        if channel_id is None:
+            return False
+        channel = self._client.get_partial_messageable(channel_id)
+        shown = render(job, speed)
+        view = _view(job)
+        posted_at = job.message_posted_at
+        old_link = ""
+        try:
+            if job.message_id is not None:
+                message = channel.get_partial_message(job.message_id)
+                if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
+                    try:
+                        await message.edit(content=None, embed=shown, view=view)
+                    except discord.HTTPException as error:
+                        if not isinstance(error, discord.NotFound) and error.code != _EDIT_TOO_OLD:
+                            raise
+                    else:
+                        return True
+                old_link = f"Continued from https://discord.com/channels/{self._guild}/{channel_id}/{job.message_id}"
+            content = cut(old_link, CONTENT) or None
+            sent = await channel.send(content=content, embed=shown, view=view or discord.utils.MISSING)
+            await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
+        except discord.HTTPException as error:
+            _log.warning("The progress of job %d could not be shown (Discord's code %d).", job.id, error.code)
+            return False
+        return True
+
+    @property
+    def _guild(self) -> str:
+        return str(self._client.app.settings.discord.guild_id or "@me")
+
+    async def _tell_requester(self, job: Job) -> None:
+        """The channel is gone or closed to the bot: the person who asked gets the outcome as a direct message."""
+        if job.requester_id is None:
+            return
+        try:
+            user = await self._client.fetch_user(job.requester_id)
+            await user.send(embed=render(job, Speed()))
+        except discord.HTTPException as error:
+            _log.warning("The outcome of job %d could not be delivered (Discord's code %d).", job.id, error.code)
+
+
+def render(job: Job, speed: Speed) -> discord.Embed:
+    """A job as people see it: title, bar, counts, rate, time left, what it waits for, the post in hand."""
+    progress = job.progress or Progress(0, None, "Starting.")
+    lines = [foreign(progress.line)]
+    fields: list[tuple[str, str, bool]] = []
+    match job.state:
+        case JobState.RUNNING:
+            lines += _how_far(progress, speed)
+        case JobState.CANCELLING:
+            lines = ["Stopping."]
+        case JobState.CANCELLED:
+            lines = ["Stopped. What was done until then is kept."]
+        case JobState.FAILED:
+            lines = [job.error or "It did not work."]
+            if progress.done:
+                lines.append(f"Done until then: {_count(progress.done, progress.unit)}. It is kept.")
+        case JobState.SUCCEEDED:
+            pass
+    if job.state.is_final:
+        fields += [(foreign(label), foreign(value), True) for label, value in progress.facts]
+    if progress.preview is not None and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+        fields.append(_preview(progress.preview))
+    return embed(
+        title=_TITLES.get(job.kind, job.kind),
+        description="\n".join(lines),
+        colour=_COLOURS[job.state],
+        fields=fields,
+        footer=f"Job {job.id}, asked for by {job.requested_by}",
+    )
+
+
+def _how_far(progress: Progress, speed: Speed) -> list[str]:
+    lines: list[str] = []
+    rate = speed.per_second
+    count = _count(progress.done, progress.unit)
+    if progress.total:
+        about = "about " if progress.total_is_estimate else ""
+        share = min(100, round(100 * progress.done / progress.total))
+        lines.append(f"`{bar(progress.done, progress.total)}` {share}%")
+        count = f"{progress.done:,} of {about}{_count(progress.total, progress.unit)}"
+    if progress.total or progress.done:
+        if rate is not None and progress.waiting_for is None:
+            count += f" · {rate:,.1f} a second" if rate >= 0.1 else f" · {rate * 60:,.1f} a minute"  # noqa: PLR2004
+            if progress.total and progress.done < progress.total:
+                count += f" · about {duration((progress.total - progress.done) / rate)} left"
+        lines.append(count)
+    if progress.waiting_for is not None:
+        when = f" until {relative(progress.wait_until)}" if progress.wait_until is not None else ""
+        lines.append(f"Waiting for {foreign(progress.waiting_for)}{when}.")
+    return lines
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit}".rstrip()
+
+
+def _preview(preview: Preview) -> tuple[str, str, bool]:
+    title = foreign(preview.title) or "The post in hand"
+    text = cut(foreign(cut(preview.text, _PREVIEW)), 900)
+    parts = [text or "(no text)"]
+    if preview.tags:
+        parts.append(cut(" ".join(f"#{foreign(tag)}" for tag in preview.tags), 90))
+    return title, "\n".join(parts), False
+
+
+def _view(job: Job) -> discord.ui.View | None:
+    if job.state is JobState.RUNNING:
+        return stop_view(job.id)
+    return next_step_view(job) if job.state.is_final else None
