@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.config import Settings, type_of_use, write_options
+from bot.config import Settings, Use, write_options
 from bot.drafts import Draft, Person
 from bot.errors import BotError, NothingToDo
 from bot.jobs.background import Background, report_unexpected
@@ -267,7 +267,7 @@ class App:
 
     # --- the parts that stages share --------------------------------------------------------------------------
 
-    def service(self, use: type_of_use) -> ModelService:
+    def service(self, use: Use) -> ModelService:
         """The connection for "generation", "fine_tuning" or "moderation".
 
         Raises:

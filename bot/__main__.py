@@ -1,0 +1,187 @@
+"""The command line: run · demo · check · health."""
+
+from __future__ import annotations
+
+import sys
+
+from bot.bootstrap import ensure_environment
+
+if __name__ == "__main__":
+    ensure_environment("bot", sys.argv[1:])  # before anything that may not be installed yet
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from pathlib import Path
+
+from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from
+from bot.errors import BotError, SettingsError
+
+_log = logging.getLogger("bot")
+BAD_SETTINGS = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 well, 1 not, 2 for settings that need attention."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx2", "httpcore2", "openai", "aiosqlite", "discord.gateway", "discord.client"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        match chosen.command:
+            case "demo":
+                from bot.demo.main import demo  # noqa: PLC0415 - an extra: absent where only `run` is wanted
+
+                return asyncio.run(demo(tour=chosen.tour, port=chosen.port, open_browser=not chosen.no_browser))
+            case "health":
+                return _health(chosen)
+            case "check":
+                return asyncio.run(_check(_settings(chosen), chosen.config))
+            case _:
+                return asyncio.run(_run(_settings(chosen), chosen.config))
+    except SettingsError as error:
+        print(f"{error.sentence}\n", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        print(f"\n{error.next_step}", file=sys.stderr)
+        return BAD_SETTINGS
+    except BotError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tumblrbot-discord", description="A Discord bot that learns to write like your Tumblr blog."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | check | health")
+    run = commands.add_parser("run", help="run the bot", description="Run the bot.")
+    check = commands.add_parser("check", help="try every setting, token and permission, and say how to mend them")
+    health = commands.add_parser("health", help="say whether the running bot is well (exit status 0 or 1)")
+    for command in (run, check, health):
+        command.add_argument("--config", type=Path, default=Path("config.toml"), help="the settings file (%(default)s)")
+        add_option_arguments(command)
+    demo = commands.add_parser("demo", help="try the bot in a browser, without any account")
+    demo.add_argument("--tour", action="store_true", help="walk through all stages by itself, without a browser")
+    demo.add_argument("--port", type=int, default=None, help="the page's port (any free one)")
+    demo.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+    return parser
+
+
+def _settings(chosen: argparse.Namespace) -> Settings:
+    path: Path = chosen.config
+    if ensure_file(path):
+        print(f"{path} has been brought up to date: new options stand in it with their defaults.", file=sys.stderr)
+    return load_settings(path, overrides=overrides_from(chosen))
+
+
+def _health(chosen: argparse.Namespace) -> int:
+    from bot.health import beat_file, judge  # noqa: PLC0415 - quick start: health runs every few seconds
+
+    settings = load_settings(chosen.config, overrides=overrides_from(chosen))
+    well, sentence = judge(beat_file(settings.data_directory), time.time())
+    print(sentence)
+    return 0 if well else 1
+
+
+async def _run(settings: Settings, path: Path) -> int:
+    from bot.app import App  # noqa: PLC0415 - `--help` and `health` need none of it
+    from bot.client import Client, gateway_state  # noqa: PLC0415
+    from bot.health import beat_file, keep_beating  # noqa: PLC0415
+
+    _require_discord(settings)
+    import discord  # noqa: PLC0415 - as above
+
+    app = App(settings, path)
+    await app.start()
+    client = Client(app)
+    app.background.spawn(
+        "health", keep_beating(app.database, beat_file(settings.data_directory), lambda: gateway_state(client))
+    )
+    _stop_on_signals(asyncio.current_task())
+    try:
+        async with client:
+            await client.start(settings.discord.token.get_secret_value())
+    except discord.LoginFailure as error:
+        raise SettingsError(
+            ("discord.token: Discord does not accept it; copy it again from the developer portal",)
+        ) from error
+    except discord.PrivilegedIntentsRequired as error:
+        raise BotError("Discord refused the connection.", "Look at the bot's page in the developer portal.") from error
+    except (discord.HTTPException, discord.GatewayNotFound, OSError) as error:
+        raise BotError("Discord cannot be reached.", "Check the network, and try again later.") from error
+    except asyncio.CancelledError:
+        _log.info("Stopping. Jobs under way go on at the next start.")
+    finally:
+        await app.stop()
+    return 0
+
+
+async def _check(settings: Settings, path: Path) -> int:
+    import discord  # noqa: PLC0415
+
+    from bot.app import App  # noqa: PLC0415 - `--help` needs none of it
+    from bot.check import Finding, check_discord, check_services  # noqa: PLC0415
+
+    findings: list[Finding] = [Finding("Settings", f"{path} is in order.")]
+    app = App(settings, path)
+    await app.start()
+    try:
+        findings += [finding async for finding in check_services(app)]
+        token = settings.discord.token.get_secret_value()
+        if not token:
+            findings.append(
+                Finding("Discord token", "None is set.", "Set it as TUMBLRBOT_DISCORD__TOKEN or a secret file.")
+            )
+        else:
+            client = discord.Client(intents=discord.Intents.none())
+            try:
+                await client.login(token)
+                findings += [finding async for finding in check_discord(client, settings)]
+            except discord.LoginFailure:
+                findings.append(
+                    Finding("Discord token", "Discord does not accept it.", "Copy it again from the developer portal.")
+                )
+            except (discord.HTTPException, OSError):
+                findings.append(
+                    Finding("Discord", "Discord cannot be reached.", "Check the network, and try again later.")
+                )
+            finally:
+                await client.close()
+    finally:
+        await app.stop()
+    for finding in findings:
+        mark = "well " if finding.ok else "wrong"
+        print(f"{mark}  {finding.subject}: {finding.result}")
+        if finding.remedy:
+            print(f"       {finding.remedy}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _require_discord(settings: Settings) -> None:
+    problems: list[str] = []
+    if not settings.discord.token.get_secret_value():
+        problems.append("discord.token: missing; set TUMBLRBOT_DISCORD__TOKEN or a secret file to the bot's token")
+    if settings.discord.guild_id is None:
+        problems.append("discord.guild_id: missing; set it to the id of your server")
+    if problems:
+        raise SettingsError(tuple(problems))
+
+
+def _stop_on_signals(task: asyncio.Task[int] | None) -> None:
+    if task is None:
+        return
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C raises KeyboardInterrupt by itself
+            loop.add_signal_handler(name, task.cancel)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

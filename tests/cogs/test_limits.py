@@ -1,0 +1,108 @@
+"""The one place that proves Discord's limits."""
+
+import discord
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.drafts import Draft, DraftState, UploadState
+from cogs.ui import draft_message, limits
+from cogs.ui.draft_buttons import split_for_form
+from cogs.ui.limits import cut, embed, foreign, length
+
+texts = st.text(max_size=6000) | st.text(alphabet="ab 🏴‍☠️👨‍👩‍👧\n", max_size=6000)
+
+
+def test_length_counts_as_discord_does():
+    assert length("a") == 1
+    assert length("🙂") == 2
+
+
+@given(texts, st.integers(min_value=1, max_value=5000))
+def test_cut_keeps_the_limit_and_the_beginning(text: str, limit: int):
+    shortened = cut(text, limit)
+    assert length(shortened) <= limit
+    if length(text) <= limit:
+        assert shortened == text
+    else:
+        assert text.startswith(shortened.removesuffix("…"))
+
+
+@given(
+    title=texts,
+    description=texts,
+    author=texts,
+    footer=texts,
+    fields=st.lists(st.tuples(texts, texts, st.booleans()), max_size=30),
+)
+def test_every_embed_keeps_every_limit(title, description, author, footer, fields):
+    made = embed(title=title, description=description, author=author, footer=footer, fields=fields)
+    assert length(made.title or "") <= 256
+    assert length(made.description or "") <= 4096
+    assert length(made.author.name or "") <= 256
+    assert length(made.footer.text or "") <= 2048
+    assert len(made.fields) <= 25
+    parts = [made.title, made.description, made.author.name, made.footer.text]
+    for field in made.fields:
+        assert 1 <= length(field.name or "") <= 256
+        assert 1 <= length(field.value or "") <= 1024
+        parts += [field.name, field.value]
+    assert sum(length(part or "") for part in parts) <= 6000
+
+
+@pytest.mark.parametrize(
+    ("text", "forbidden"),
+    [
+        ("@everyone look", "@everyone"),
+        ("<@123456789012345678>", "<@1"),
+        ("[click me](https://example.invalid)", "](http"),
+        ("join discord.gg/abcdef", "discord.gg/"),
+        ("```\ncode\n```", "```"),
+        ("# a heading", "\n# "),
+        ("||secret||", "||secret||"),
+        ("<t:0:R>", "<t:"),
+        ("**bold**", "**bold**"),
+    ],
+)
+def test_foreign_text_loses_its_teeth(text: str, forbidden: str):
+    assert forbidden not in "\n" + foreign(text)
+
+
+@given(texts)
+def test_a_form_loses_nothing_of_a_text(text: str):
+    parts = split_for_form(text)
+    assert "".join(parts) == text
+    assert all(length(part) <= limits.MODAL_INPUT for part in parts)
+
+
+@given(text=texts, note=texts, tags=st.lists(st.text(max_size=140), max_size=30), state=st.sampled_from(DraftState))
+def test_every_draft_can_be_shown(text, note, tags, state):
+    draft = Draft(
+        id=1,
+        state=state,
+        text=text,
+        tags=tuple(tags),
+        prompt="",
+        voice_id=1,
+        voice_name=text,
+        job_id=None,
+        replaces=None,
+        blog="staff",
+        upload_state=UploadState.DRAFT,
+        created_at=0.0,
+        cost=0.0,
+        version=1,
+        shown_version=0,
+        channel_id=None,
+        message_id=None,
+        post_id=None,
+        post_url=None,
+        decided_by="somebody",
+        decided_at=0.0,
+        note=note,
+        edited=False,
+    )
+    shown = draft_message.render(draft)
+    assert isinstance(shown, discord.Embed)
+    assert len(shown) <= 6000
+    assert "staff" in (shown.fields[0].value or "") or state is DraftState.REPLACED or state is DraftState.REJECTED
