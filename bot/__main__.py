@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if chosen.command == "demo":
+        logging.getLogger("discord").setLevel(logging.ERROR)  # simcord's own probing of discord.py warns of intents
     for noisy in ("httpx2", "httpcore2", "openai", "aiosqlite", "discord.gateway", "discord.client"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
@@ -100,6 +102,7 @@ async def _run(settings: Settings, path: Path) -> int:
 
     app = App(settings, path)
     await app.start()
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # the bot never speaks
     client = Client(app)
     app.background.spawn(
         "health", keep_beating(app.database, beat_file(settings.data_directory), lambda: gateway_state(client))

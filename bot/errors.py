@@ -61,7 +61,9 @@ class JobAlreadyRunning(BotError):
 
     def __init__(self, kind: str, job_id: int) -> None:
         self.job_id = job_id
-        super().__init__(f"/{kind} is already running.", "Wait until it is done, or stop it with the button on its message.")
+        super().__init__(
+            f"/{kind} is already running.", "Wait until it is done, or stop it with the button on its message."
+        )
 
 
 class UnexpectedFailure(BotError):

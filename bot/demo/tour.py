@@ -24,7 +24,7 @@ async def walk(world: World) -> int:
     offer = _answer(await world.owner.slash(world.channel, "finetune"))
     _show(offer)
     await world.owner.click(offer, label="Start training")
-    print(_indented(describe(await world.finished("Training a voice", seconds=60))))
+    _show(await world.finished("Training a voice", seconds=60))
     await _stage(world, 5, "generate", "Writing drafts")
     first, second, third = await world.until(lambda: _three(world))
 
@@ -74,7 +74,7 @@ def blog_text(post: Mapping[str, object]) -> str:
 async def _stage(world: World, number: int, command: str, title: str) -> None:
     _say(number, f"/{command}")
     _show(_answer(await world.owner.slash(world.channel, command)))
-    print(_indented(describe(await world.finished(title, seconds=60))))
+    _show(await world.finished(title, seconds=60))
 
 
 async def _receipt(world: World, message: discord.Message, words: str) -> discord.Message:

@@ -91,15 +91,15 @@ class World:
             raise
         return found
 
-    async def finished(self, title: str, *, seconds: float = 30.0) -> discord.Embed:
+    async def finished(self, title: str, *, seconds: float = 30.0) -> discord.Message:
         """Wait until the newest progress message with this title shows an outcome; the bar and *Stop* are gone then."""
 
-        def outcome() -> discord.Embed | None:
+        def outcome() -> discord.Message | None:
             for message in reversed(self.messages):
                 if message.embeds and message.embeds[0].title == title:
                     stopping = "job:" in str([item.to_dict() for item in message.components])
                     text = message.embeds[0].description or ""
-                    return None if stopping or text in ("Starting.", "Stopping.") else message.embeds[0]
+                    return None if stopping or text in ("Starting.", "Stopping.") else message
             return None
 
         return await self.until(outcome, seconds=seconds)

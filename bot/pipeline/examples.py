@@ -30,6 +30,7 @@ FEWEST_FOR_HOLDING_OUT = 50
 HELD_OUT_SHARE = 0.1
 _PATTERN_SECONDS = 0.5  # a catastrophic pattern must not hang the bot
 _BATCH = 1000
+_TOKENS_AROUND = 15  # a chat template spends about four on each message, and three on the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ def _finished(examples: Sequence[Example], times: Sequence[int], developer_messa
             (i for i, example in enumerate(examples) if example.post_id is not None), key=lambda i: -times[i]
         )
         held_out = set(by_time[: int(len(by_time) * HELD_OUT_SHARE)])
-    counts = [a + b for a, b in zip(count_many(texts), count_many(around), strict=True)]
+    counts = [a + b + _TOKENS_AROUND for a, b in zip(count_many(texts), count_many(around), strict=True)]
     return [
         Example(
             _break_markers(example.user),

@@ -1,0 +1,208 @@
+"""Writing: one answer of a chat model, at any service that speaks OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import msgspec
+
+from bot.errors import ModelRefused
+from bot.language.endpoint import ModelService, RawAnswer, sendable
+from bot.language.failures import nonsense, says
+from bot.language.tokens import count
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+    from openai.types.chat import ChatCompletionMessageParam
+
+_TAGS_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "tags",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"tags": {"type": "array", "items": {"type": "string"}}},
+            "required": ["tags"],
+            "additionalProperties": False,
+        },
+    },
+}
+_CANNOT = frozenset({400, 422})  # how services say that they know no schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Literal["developer", "system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A text, with the model that wrote it as the service names it, and the tokens it took.
+
+    `text` is empty when the model refused or the service held the text back: it was paid for all the same.
+    `cached_tokens` are part of `input_tokens`. Where a service counts nothing, the counts are our own.
+    """
+
+    text: str
+    model: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cut_off: bool
+
+
+class _Reply(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Reply
+    finish_reason: object = None
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+    model: object = None
+    usage: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _Details | None = None
+
+
+class _Tags(msgspec.Struct):
+    tags: list[str]
+
+
+async def complete(
+    service: ModelService, messages: Sequence[Message], *, max_tokens: int, temperature: float | None = None
+) -> Written:
+    """Have the model write. Paid, so it is sent once; only a request that was refused is sent again, put simpler.
+
+    Raises:
+        ModelError: as the service's failure is explained in failures.py.
+    """
+    return await _complete(service, messages, max_tokens, temperature, response_format=None)
+
+
+async def extract_tags(
+    service: ModelService, developer_message: str, text: str, *, max_tokens: int = 200
+) -> tuple[tuple[str, ...], Written | None]:
+    """Tags for a text, and what the call took.
+
+    No tags when the model refuses or answers with something else; no `Written` either when the service cannot be asked
+    for a shape.
+
+    Raises:
+        ModelError: any other failure.
+    """
+    messages = (Message("developer", developer_message), Message("user", text))
+    try:
+        written = await _complete(service, messages, max_tokens, None, response_format=_TAGS_SCHEMA)
+    except ModelRefused as refusal:
+        if refusal.status in _CANNOT:
+            return (), None
+        raise
+    try:
+        found = msgspec.json.decode(written.text, type=_Tags).tags
+    except (msgspec.DecodeError, RecursionError):
+        return (), written
+    tags = (tag.strip().lstrip("#").strip() for tag in found)
+    return tuple(dict.fromkeys(tag for tag in tags if tag)), written
+
+
+async def _complete(
+    service: ModelService,
+    messages: Sequence[Message],
+    max_tokens: int,
+    temperature: float | None,
+    *,
+    response_format: object,
+) -> Written:
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        import openai  # noqa: PLC0415 - loaded already, see endpoint.py
+
+        while True:
+            options: dict[str, object] = {}
+            options["max_tokens" if "max_completion_tokens" in service.lacks else "max_completion_tokens"] = max_tokens
+            if temperature is not None and "temperature" not in service.lacks:
+                options["temperature"] = temperature
+            if response_format is not None:
+                options["response_format"] = response_format
+            try:
+                return await client.chat.completions.with_raw_response.create(
+                    model=service.endpoint.model,
+                    messages=_spoken(messages, without_developer="developer" in service.lacks),
+                    extra_body=options,
+                )
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as refusal:
+                lacking = _named(refusal, messages, options) - service.lacks
+                if not lacking:
+                    raise
+                service.lacks |= lacking
+
+    completion = (await service.ask_once(send, _Completion)).value
+    if not completion.choices:
+        raise nonsense(service.name)
+    return await _read(completion, service, messages)
+
+
+def _spoken(messages: Sequence[Message], *, without_developer: bool) -> list[ChatCompletionMessageParam]:
+    return [
+        cast(
+            "ChatCompletionMessageParam",
+            {
+                "role": "system" if without_developer and message.role == "developer" else message.role,
+                "content": sendable(message.content),
+            },
+        )
+        for message in messages
+    ]
+
+
+def _named(refusal: APIStatusError, messages: Sequence[Message], options: dict[str, object]) -> set[str]:
+    """Which of the newer parts of the request the refusal names. Older and local services lack one or another."""
+    named: set[str] = set()
+    # A service that wants the newer name says both; it is not asked with the older one.
+    if "max_completion_tokens" in options and says(refusal, "max_completion_tokens"):
+        named.add("max_completion_tokens")
+    if "temperature" in options and says(refusal, "temperature"):
+        named.add("temperature")
+    if any(message.role == "developer" for message in messages) and says(refusal, "developer", "role"):
+        named.add("developer")
+    return named
+
+
+async def _read(completion: _Completion, service: ModelService, messages: Sequence[Message]) -> Written:
+    choice = completion.choices[0]
+    withheld = choice.message.refusal or choice.finish_reason == "content_filter"
+    text = "" if withheld else choice.message.content or ""
+    try:
+        usage = msgspec.json.decode(completion.usage, type=_Usage)
+    except msgspec.DecodeError:
+        prompt = "\n".join(message.content for message in messages)
+        usage = _Usage(await asyncio.to_thread(count, prompt), await asyncio.to_thread(count, text))
+    input_tokens = max(0, usage.prompt_tokens)
+    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details is not None else None
+    return Written(
+        text=text,
+        model=completion.model if isinstance(completion.model, str) else service.endpoint.model,
+        input_tokens=input_tokens,
+        cached_tokens=min(max(0, cached or 0), input_tokens),
+        output_tokens=max(0, usage.completion_tokens),
+        cut_off=choice.finish_reason == "length",
+    )

@@ -1,0 +1,66 @@
+"""What OpenAI charges, as far as we know: for estimates and for the owner's budget. The bill is OpenAI's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+_CHECKED = date(2026, 11, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens. `training` is None for a model that cannot be tuned."""
+
+    training: float | None
+    input: float
+    cached: float
+    output: float
+    checked_on: date
+
+
+# For models that can be tuned these are the prices of a *tuned* model; the plain model is cheaper, so that an
+# estimate for it is on the safe side.
+_PRICES = {
+    "gpt-4.1": Price(25.00, 3.00, 0.75, 12.00, _CHECKED),
+    "gpt-4.1-mini": Price(5.00, 0.80, 0.20, 3.20, _CHECKED),
+    "gpt-4o": Price(25.00, 3.75, 1.875, 15.00, date(2024, 10, 1)),  # as announced; not confirmed since
+    "gpt-4o-mini": Price(3.00, 0.30, 0.15, 1.20, _CHECKED),
+    "gpt-6-luna": Price(None, 0.10, 0.01, 0.50, _CHECKED),
+}
+_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_MILLION = 1_000_000
+
+
+def price_of(model: str) -> Price | None:
+    """The price of a model by its name, its dated name, or the name of a model tuned from it (`ft:base:org:…`)."""
+    base = model.split(":")[1] if model.startswith("ft:") else model
+    return _PRICES.get(_DATE.sub("", base))
+
+
+def dearest() -> Price:
+    """The highest price of each kind: for a model that is not listed."""
+    prices = _PRICES.values()
+    return Price(
+        max(price.training or 0.0 for price in prices),
+        max(price.input for price in prices),
+        max(price.cached for price in prices),
+        max(price.output for price in prices),
+        min(price.checked_on for price in prices),
+    )
+
+
+def chat_cost(model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+    """Dollars for one call; `cached_tokens` are those of the input that cost less. At the dearest price if unknown."""
+    price = price_of(model) or dearest()
+    fresh = max(0, input_tokens - cached_tokens)
+    return (fresh * price.input + cached_tokens * price.cached + output_tokens * price.output) / _MILLION
+
+
+def training_cost(model: str, tokens: int, epochs: int, price_per_million: float | None) -> float:
+    """Dollars for a training of `epochs` times `tokens`, at the owner's own price when there is one."""
+    price = price_of(model)
+    listed = price.training if price is not None else None
+    dollars = next(value for value in (price_per_million, listed, dearest().training, 0.0) if value is not None)
+    return tokens * epochs * dollars / _MILLION

@@ -1,0 +1,368 @@
+"""Fine-tuning: files and jobs, at any service that speaks OpenAI's API for them.
+
+Creating calls are made once. When their answer is lost, `find_file` and `find_jobs` tell whether they had an effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import msgspec
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from bot.errors import ModelRefused, ModelUnavailable
+from bot.language.endpoint import ModelService, RawAnswer
+from bot.language.failures import explain, nonsense, presentable, says
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+MARKER = "tumblrbot_training"
+"""The key in a job's metadata under which our own training's id stands."""
+
+_UPLOAD_DEADLINE = 600.0
+_NOT_READY_ATTEMPTS = 8
+_PAGE_SIZE = 100
+_MOST_PAGES = 100  # a bound for a service whose pages never end
+_FINAL = frozenset({"succeeded", "failed", "cancelled", "canceled"})
+_FILE_BROKEN = frozenset({"error", "failed", "deleted", "deleting"})
+_FILE_NAMED = re.compile(r"\bfiles?\b|training_file")
+_NOT_READY = ("being processed", "processing", "not ready", "not found", "does not exist", "no such", "not yet")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TuningJob:
+    """A fine-tuning job as the service tells it. `estimated_finish` is in unix seconds."""
+
+    id: str
+    status: str
+    training_file: str | None = None
+    fine_tuned_model: str | None = None
+    trained_tokens: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    estimated_finish: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """A status nobody has heard of means that the job goes on."""
+        return self.status in _FINAL
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "succeeded"
+
+
+class _File(msgspec.Struct):
+    id: str
+    filename: object = None
+    status: object = None
+
+
+class _Job(msgspec.Struct):
+    id: str
+    status: str
+    training_file: object = None
+    fine_tuned_model: object = None
+    trained_tokens: object = None
+    error: object = None
+    estimated_finish: object = None
+    metadata: object = None
+
+
+class _Event(msgspec.Struct):
+    type: object = None
+    data: object = None
+
+
+class _Page(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool | None = None
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+class _FileNotReady(ModelRefused):
+    """The job was refused only because the service has not looked at the file yet."""
+
+
+async def upload_training_file(service: ModelService, name: str, content: bytes) -> str:
+    """Upload JSON lines under a name that no other file has. Returns the file's id.
+
+    Raises:
+        ModelUnavailable: no usable answer; the file may be there nevertheless (see `find_file`).
+        ModelError: the service refused.
+    """
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.files.with_raw_response.create(
+            file=(name, content, "application/jsonl"), purpose="fine-tune"
+        )
+
+    return (await service.ask_once(send, _File, deadline=max(_UPLOAD_DEADLINE, service.deadline))).value.id
+
+
+async def find_file(service: ModelService, name: str) -> str | None:
+    """The id of an uploaded training file by its name, or None.
+
+    Raises:
+        ModelError: the service did not answer usefully.
+    """
+
+    async def page(query: Mapping[str, object], client: AsyncOpenAI) -> RawAnswer:
+        return await client.files.with_raw_response.list(purpose="fine-tune", extra_query=query)
+
+    files = [_decoded(raw, _File) for raw in await _all_pages(service, page)]
+    for file in files:
+        if file is not None and file.filename == name and file.status not in _FILE_BROKEN:
+            return file.id
+    return None
+
+
+async def wait_until_processed(
+    service: ModelService, file_id: str, *, poll_seconds: float = 2.0, deadline: float = 600.0
+) -> None:
+    """Return once the service has looked at the file, or when it does not tell (then `create_job` finds out).
+
+    Raises:
+        ModelRefused: the file is no good, or is not there when `deadline` (seconds) is over.
+        ModelUnavailable: it is still being processed then, or the service did not answer usefully.
+    """
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.files.with_raw_response.retrieve(file_id)
+
+    end = time.monotonic() + deadline
+    while True:
+        missing: ModelRefused | None = None
+        try:
+            status = (await service.ask(send, _File)).value.status
+        except ModelRefused as refusal:
+            if refusal.status != 404:  # noqa: PLR2004 - an HTTP status
+                raise
+            missing, status = refusal, "unseen"  # a new file may take a while to be seen everywhere
+        if status in _FILE_BROKEN:
+            raise ModelRefused(
+                f"{service.name} could not read the training file.",
+                "Make the examples anew with /examples, then try again.",
+                status=400,
+                code="invalid_training_file",
+            )
+        if not isinstance(status, str) or status == "processed":
+            return
+        if time.monotonic() >= end:
+            raise missing or ModelUnavailable(
+                f"{service.name} has been busy with the training file for {deadline / 60:.0f} minutes.",
+                "Use /finetune again later; the file stays uploaded.",
+            )
+        await asyncio.sleep(poll_seconds)
+
+
+async def create_job(
+    service: ModelService, *, training_file: str, model: str, suffix: str, epochs: int, marker: str
+) -> TuningJob:
+    """Begin a training. Refusals that only say that the file is not ready yet are waited out, half a minute at most.
+
+    Raises:
+        TrainingNotAvailable: the service takes no jobs from this account. The uploaded file is still there.
+        ModelUnavailable: no usable answer; the job may be there nevertheless (see `find_jobs`).
+        ModelError: the service refused.
+    """
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        import openai  # noqa: PLC0415 - loaded already, see endpoint.py
+
+        try:
+            return await client.fine_tuning.jobs.with_raw_response.create(
+                training_file=training_file,
+                model=model,
+                suffix=suffix,
+                method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
+                metadata={MARKER: marker},
+            )
+        except (openai.BadRequestError, openai.NotFoundError) as error:
+            if not _says_not_ready(error, training_file):
+                raise
+            reason = explain(error, service.name)
+        raise _FileNotReady(
+            reason.sentence, "Use /finetune again later; the file stays uploaded.", status=404, code="file_not_ready"
+        )
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_FileNotReady),
+        stop=stop_after_attempt(_NOT_READY_ATTEMPTS),
+        wait=service.wait,
+        reraise=True,
+    )
+    async for attempt in retrying:
+        with attempt:
+            return _tuning_job((await service.ask_once(send, _Job)).value)
+    raise nonsense(service.name)  # not reached: reraise=True
+
+
+async def get_job(service: ModelService, job_id: str) -> TuningJob:
+    """How the job stands.
+
+    Raises:
+        ModelError: the service did not answer usefully.
+    """
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.fine_tuning.jobs.with_raw_response.retrieve(job_id)
+
+    return _tuning_job((await service.ask(send, _Job)).value)
+
+
+async def find_jobs(service: ModelService, training_file: str, *, marker: str) -> list[TuningJob]:
+    """Our jobs on this file, newest first. A job that carries another training's marker is not ours.
+
+    Not every service keeps metadata; the file's id is ours alone, so a job without any marker counts.
+
+    Raises:
+        ModelError: the service did not answer usefully.
+    """
+
+    async def page(query: Mapping[str, object], client: AsyncOpenAI) -> RawAnswer:
+        return await client.fine_tuning.jobs.with_raw_response.list(extra_query=query)
+
+    jobs = [_decoded(raw, _Job) for raw in await _all_pages(service, page)]
+    return [
+        _tuning_job(job)
+        for job in jobs
+        if job is not None
+        and job.training_file == training_file
+        and _mapping(job.metadata).get(MARKER, marker) == marker
+    ]
+
+
+async def cancel_job(service: ModelService, job_id: str) -> TuningJob:
+    """Cancel the job, or return it as it is when it has ended already.
+
+    Raises:
+        ModelError: the service refused, or did not answer usefully.
+    """
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.fine_tuning.jobs.with_raw_response.cancel(job_id)
+
+    try:
+        return _tuning_job((await service.ask(send, _Job)).value)
+    except ModelRefused as refusal:
+        # Also when a first call had its effect and only its answer was lost.
+        if refusal.status not in {400, 409, 422}:
+            raise
+        job = await get_job(service, job_id)
+        if not job.is_final:
+            raise
+        return job
+
+
+async def delete_file(service: ModelService, file_id: str) -> None:
+    """Delete an uploaded file; one that is gone already is fine.
+
+    Raises:
+        ModelError: the service refused, or did not answer usefully.
+    """
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.files.with_raw_response.delete(file_id)
+
+    try:
+        await service.ask(send, dict[str, object])
+    except ModelRefused as refusal:
+        if refusal.status != 404:  # noqa: PLR2004 - an HTTP status
+            raise
+
+
+async def metrics(service: ModelService, job_id: str) -> list[tuple[int, float]]:
+    """The loss curve so far: (step, training loss), by step.
+
+    Raises:
+        ModelError: the service did not answer usefully.
+    """
+
+    async def page(query: Mapping[str, object], client: AsyncOpenAI) -> RawAnswer:
+        return await client.fine_tuning.jobs.with_raw_response.list_events(job_id, extra_query=query)
+
+    curve: dict[int, float] = {}
+    for raw in await _all_pages(service, page):
+        event = _decoded(raw, _Event)
+        if event is None or event.type != "metrics":
+            continue
+        data = _mapping(event.data)
+        step, loss = _number(data.get("step")), _number(data.get("train_loss"))
+        if step is not None and loss is not None:
+            curve.setdefault(int(step), loss)
+    return sorted(curve.items())
+
+
+async def _all_pages(
+    service: ModelService, page: Callable[[Mapping[str, object], AsyncOpenAI], Awaitable[RawAnswer]]
+) -> list[msgspec.Raw]:
+    """The items of a list that comes in pages, each page asked for by the last id of the one before."""
+    items: list[msgspec.Raw] = []
+    query: dict[str, object] = {"limit": _PAGE_SIZE}
+    seen: set[str] = set()
+    for _ in range(_MOST_PAGES):
+        answer = (await service.ask(partial(page, dict(query)), _Page)).value
+        items += answer.data
+        last = _decoded(answer.data[-1], _Identified) if answer.data else None
+        if not answer.has_more or last is None or last.id in seen:
+            break
+        seen.add(last.id)
+        query["after"] = last.id
+    return items
+
+
+def _decoded(raw: msgspec.Raw, into: type[T]) -> T | None:
+    """One item of a list; None for one that makes no sense, which must not hide those that do."""
+    try:
+        return msgspec.json.decode(raw, type=into)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _says_not_ready(error: APIStatusError, file_id: str) -> bool:
+    body = error.response.text.lower()
+    if f"invalid training_file: {file_id.lower()}" in body:
+        return True  # OpenAI's words for a file that it does not see, or not yet
+    return says(error, *_NOT_READY) and (file_id.lower() in body or _FILE_NAMED.search(body) is not None)
+
+
+def _tuning_job(job: _Job) -> TuningJob:
+    error = _mapping(job.error)
+    code = error.get("code")
+    message = error.get("message")
+    # Healthy jobs carry `"error": {}` or one whose fields are null: only what it says makes it an error.
+    tokens = _number(job.trained_tokens)
+    return TuningJob(
+        id=job.id,
+        status=job.status,
+        training_file=job.training_file if isinstance(job.training_file, str) else None,
+        fine_tuned_model=job.fine_tuned_model or None if isinstance(job.fine_tuned_model, str) else None,
+        trained_tokens=None if tokens is None else int(tokens),
+        error_code=code or None if isinstance(code, str) else None,
+        error_message=presentable(message) or None if isinstance(message, str) else None,
+        estimated_finish=_number(job.estimated_finish),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)

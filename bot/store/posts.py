@@ -1,0 +1,239 @@
+"""Blogs, how far their download has come, and their posts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+import aiosqlite
+import msgspec
+
+from bot.posts import Blog, Post, Rejection
+from bot.store.database import Database
+
+_PAGE = 1000
+_AFTER_ALL_TIME = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class BlogRow:
+    """A blog with the state of its download (described in the first migration). Times are in unix seconds."""
+
+    uuid: str
+    name: str
+    title: str
+    url: str
+    post_count: int | None
+    cursor: int | None
+    cursor_offset: int
+    complete: bool
+    newest_timestamp: int | None
+    pass_newest_timestamp: int | None
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PostCounts:
+    """How many posts are stored, and how many of them are valid examples."""
+
+    all: int
+    valid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplePost:
+    """What the training data need of a valid post. `timestamp` is in unix seconds."""
+
+    blog_uuid: str
+    id: str
+    timestamp: int
+    text: str
+    url: str
+
+
+# --- blogs ----------------------------------------------------------------------------------------------------
+
+
+async def upsert_blog(connection: aiosqlite.Connection, blog: Blog, now: float) -> None:
+    """Add a blog, or note its newest name and description. The state of its download stays."""
+    await connection.execute(
+        "INSERT INTO blogs (uuid, name, title, url, post_count, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (uuid) DO UPDATE SET name = excluded.name, title = excluded.title, url = excluded.url,"
+        " post_count = coalesce(excluded.post_count, post_count), updated_at = excluded.updated_at",
+        (blog.uuid, _storable(blog.name), _storable(blog.title), _storable(blog.url), blog.post_count, now),
+    )
+
+
+async def get_blog(db: Database, uuid: str) -> BlogRow | None:
+    found = await _blogs(db, "WHERE uuid = ?", (uuid,))
+    return found[0] if found else None
+
+
+async def find_blog_by_name(db: Database, name: str) -> BlogRow | None:
+    """The blog that was last seen under `name`: names change hands."""
+    found = await _blogs(db, "WHERE name = ? ORDER BY updated_at DESC LIMIT 1", (name,))
+    return found[0] if found else None
+
+
+async def blogs(db: Database) -> list[BlogRow]:
+    return await _blogs(db, "ORDER BY name, uuid")
+
+
+async def set_cursor(
+    connection: aiosqlite.Connection, uuid: str, cursor: int | None, cursor_offset: int, pass_newest: int | None
+) -> None:
+    """Note where the pass under way stands: the next page's `before`, the pages read inside that second, the newest."""
+    await connection.execute(
+        "UPDATE blogs SET cursor = ?, cursor_offset = ?, pass_newest_timestamp = ? WHERE uuid = ?",
+        (cursor, cursor_offset, pass_newest, uuid),
+    )
+
+
+async def finish_pass(connection: aiosqlite.Connection, uuid: str) -> None:
+    """Note that the pass under way has reached its end: later ones need only what is newer than it saw."""
+    await connection.execute(
+        "UPDATE blogs SET complete = 1, cursor = NULL, cursor_offset = 0, pass_newest_timestamp = NULL,"
+        " newest_timestamp = max(coalesce(newest_timestamp, pass_newest_timestamp),"
+        " coalesce(pass_newest_timestamp, newest_timestamp)) WHERE uuid = ?",
+        (uuid,),
+    )
+
+
+# --- posts ----------------------------------------------------------------------------------------------------
+
+
+async def save_page(connection: aiosqlite.Connection, blog_uuid: str, posts: Sequence[Post], seen_at: float) -> int:
+    """Store downloaded posts of one blog, the newest reading of each; returns how many were not there before.
+
+    Raises:
+        sqlite3.IntegrityError: the blog is not stored.
+    """
+    ids = {post.id for post in posts}
+    known = await _known_ids(connection, blog_uuid, ids)
+    await connection.executemany(
+        "INSERT INTO posts (blog_uuid, id, timestamp, url, text, tags, rejection, raw, seen_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (blog_uuid, id) DO UPDATE SET timestamp = excluded.timestamp, url = excluded.url,"
+        " text = excluded.text, tags = excluded.tags, rejection = excluded.rejection, raw = excluded.raw,"
+        " seen_at = excluded.seen_at",
+        [
+            (
+                blog_uuid,
+                post.id,
+                post.timestamp,
+                _storable(post.url),
+                _storable(post.text),
+                msgspec.json.encode([_storable(tag) for tag in post.tags]).decode(),
+                post.rejection,
+                post.raw,
+                seen_at,
+            )
+            for post in posts
+        ],
+    )
+    return len(ids - known)
+
+
+async def has_post(db: Database, blog_uuid: str, post_id: str) -> bool:
+    return bool(await known_ids(db, blog_uuid, (post_id,)))
+
+
+async def known_ids(db: Database, blog_uuid: str, ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are stored."""
+    async with db.read() as connection:
+        return await _known_ids(connection, blog_uuid, ids)
+
+
+async def count_posts(db: Database, blog_uuid: str) -> PostCounts:
+    async with db.read() as connection:
+        # Two counts, because each has its own index; one count with two conditions would read every row.
+        (row,) = await connection.execute_fetchall(
+            "SELECT (SELECT count(*) FROM posts WHERE blog_uuid = ?1),"
+            " (SELECT count(*) FROM posts WHERE blog_uuid = ?1 AND rejection IS NULL)",
+            (blog_uuid,),
+        )
+    return PostCounts(all=row[0], valid=row[1])
+
+
+async def count_newer(db: Database, blog_uuid: str, timestamp: int) -> int:
+    """How many stored posts of a blog are newer than `timestamp` (unix seconds)."""
+    async with db.read() as connection:
+        (row,) = await connection.execute_fetchall(
+            "SELECT count(*) FROM posts WHERE blog_uuid = ? AND timestamp > ?", (blog_uuid, timestamp)
+        )
+    return int(row[0])
+
+
+async def valid_posts(
+    db: Database, blog_uuid: str, *, since: int | None = None, limit: int | None = None
+) -> AsyncIterator[ExamplePost]:
+    """The valid posts of a blog, newest first, from `since` (unix seconds) on, at most `limit` of them.
+
+    They are read a page at a time, so that no connection is held while the caller works on them.
+    """
+    timestamp, post_id = _AFTER_ALL_TIME, ""
+    left = limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(_PAGE, left)
+        async with db.read() as connection:
+            rows = list(
+                await connection.execute_fetchall(
+                    "SELECT id, timestamp, text, url FROM posts"
+                    " WHERE blog_uuid = ? AND rejection IS NULL AND (timestamp, id) < (?, ?) AND timestamp >= ?"
+                    " ORDER BY timestamp DESC, id DESC LIMIT ?",
+                    (blog_uuid, timestamp, post_id, -_AFTER_ALL_TIME if since is None else since, size),
+                )
+            )
+        for row in rows:
+            timestamp, post_id = row["timestamp"], row["id"]
+            yield ExamplePost(blog_uuid, post_id, timestamp, row["text"], row["url"])
+        if len(rows) < size:
+            return
+        if left is not None:
+            left -= size
+
+
+async def rejection_counts(db: Database) -> dict[Rejection, int]:
+    """How many stored posts are no examples, by reason, the most frequent first."""
+    async with db.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT rejection, count(*) FROM posts WHERE rejection IS NOT NULL GROUP BY rejection ORDER BY 2 DESC, 1"
+        )
+    return {Rejection(row[0]): row[1] for row in rows}
+
+
+async def _known_ids(connection: aiosqlite.Connection, blog_uuid: str, ids: Iterable[str]) -> set[str]:
+    rows = await connection.execute_fetchall(
+        "SELECT id FROM posts WHERE blog_uuid = ? AND id IN (SELECT value FROM json_each(?))",
+        (blog_uuid, msgspec.json.encode(list(ids)).decode()),
+    )
+    return {row["id"] for row in rows}
+
+
+async def _blogs(db: Database, which: str, parameters: Sequence[object] = ()) -> list[BlogRow]:
+    async with db.read() as connection:
+        # `which` is one of the literals above.
+        rows = await connection.execute_fetchall(f"SELECT * FROM blogs {which}", parameters)  # noqa: S608 - see above
+    return [_blog(row) for row in rows]
+
+
+def _blog(row: sqlite3.Row) -> BlogRow:
+    return BlogRow(
+        uuid=row["uuid"],
+        name=row["name"],
+        title=row["title"],
+        url=row["url"],
+        post_count=row["post_count"],
+        cursor=row["cursor"],
+        cursor_offset=row["cursor_offset"],
+        complete=bool(row["complete"]),
+        newest_timestamp=row["newest_timestamp"],
+        pass_newest_timestamp=row["pass_newest_timestamp"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair, which JSON can carry, is no text to SQLite: it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,292 @@
+"""Tumblr for the rest of the bot: awaitable calls, our own types in and out, errors with a next step.
+
+Reads and writes go their separate ways, so that a slow download never delays an approval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TypeVar
+
+import msgspec
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
+
+from bot.drafts import UploadState
+from bot.errors import TumblrUnavailable
+from bot.posts import Blog
+from bot.tumblr.answers import (
+    Account,
+    CreatedPost,
+    PostPage,
+    Quota,
+    read_account,
+    read_blog,
+    read_page,
+    read_quota,
+    understand_read,
+    understand_write,
+    unknown_outcome,
+)
+from bot.tumblr.identifiers import parse_identifier
+from bot.tumblr.npf import post_body
+from bot.tumblr.transport import Answer, Api, Outcome, TumblrCredentials, checked_api_url
+from bot.tumblr.values import as_post_id
+
+__all__ = ["Account", "CreatedPost", "PostPage", "Quota", "Tumblr", "TumblrCredentials", "post_body"]
+
+T = TypeVar("T")
+
+LARGEST_PAGE = 50  # posts; Tumblr documents 20, so judge by the page you got
+_READ_TRIES = 3
+# The thread knows more than the clock does (whether it was connected, above all), so it may speak first.
+_GRACE = 0.5  # seconds
+_WRITE_STATES = frozenset(state.value for state in UploadState)
+
+log = logging.getLogger(__name__)
+
+
+class Tumblr:
+    """One account's access to Tumblr. `deadline` is the total time of one call, in seconds."""
+
+    def __init__(
+        self,
+        credentials: TumblrCredentials,
+        *,
+        api_url: str = "https://api.tumblr.com",
+        deadline: float = 30.0,
+        retry_wait: float = 1.0,
+    ) -> None:
+        """Set up both ways; nothing is sent yet.
+
+        Args:
+            credentials: the four OAuth 1.0a strings.
+            api_url: where the API is; plain http only to loopback.
+            deadline: seconds that one call may take in all.
+            retry_wait: seconds before a failed read is tried again; doubled for the next, with some jitter.
+
+        Raises:
+            ValueError: `api_url` is not acceptable.
+        """
+        url = checked_api_url(api_url)
+        self._reads = _Line(
+            lambda: Api(credentials, api_url=url, deadline=deadline, keep_alive=True), deadline, name="tumblr-read"
+        )
+        self._writes = _Line(
+            lambda: Api(credentials, api_url=url, deadline=deadline, keep_alive=False), deadline, name="tumblr-write"
+        )
+        self._retry_wait = retry_wait
+        self._quota = Quota()
+
+    @property
+    def quota(self) -> Quota:
+        """What is left, as the last answer that spoke of it said."""
+        return self._quota
+
+    async def account(self) -> Account:
+        """The connected account: the check of the credentials, and the list of blogs it may post to.
+
+        Raises:
+            TumblrError: as every read does.
+        """
+        return await self._read(lambda api: api.info(), read_account)
+
+    async def blog(self, identifier: str) -> Blog:
+        """Describe a blog.
+
+        Raises:
+            BlogIdentifierError: `identifier` names no blog.
+            TumblrError: as every read does.
+        """
+        blog = parse_identifier(identifier)
+        return await self._read(lambda api: api.blog_info(blog), read_blog)
+
+    async def posts(
+        self,
+        identifier: str,
+        *,
+        before: int | None = None,
+        offset: int | None = None,
+        post_id: str | None = None,
+        limit: int = LARGEST_PAGE,
+    ) -> PostPage:
+        """One page of published posts, newest first.
+
+        Args:
+            identifier: the blog, in any form `parse_identifier` takes.
+            before: only posts published strictly before this time, in unix seconds; not together with `offset`.
+            offset: how many of the newest posts to skip.
+            post_id: only this post.
+            limit: posts on the page, 1 to 50; Tumblr may give fewer.
+
+        Raises:
+            BlogIdentifierError: `identifier` names no blog.
+            TumblrError: as every read does.
+            ValueError: the arguments do not go together.
+        """
+        blog = parse_identifier(identifier)
+        if before is not None and offset is not None:
+            raise ValueError("Tumblr takes `before` or `offset`, not both")
+        if not 1 <= limit <= LARGEST_PAGE:
+            raise ValueError(f"a page has 1 to {LARGEST_PAGE} posts")
+        parameters: dict[str, str | int] = {"limit": limit}
+        if before is not None:
+            parameters["before"] = before
+        if offset is not None:
+            parameters["offset"] = offset
+        if post_id is not None:
+            parameters["id"] = _checked_post_id(post_id)
+        return await self._read(lambda api: api.posts(blog, **parameters), read_page)
+
+    async def drafts(self, identifier: str, *, before_id: str | None = None) -> PostPage:
+        """One page of the blog's drafts on Tumblr, newest first; only those older than `before_id`.
+
+        Raises:
+            BlogIdentifierError: `identifier` names no blog.
+            TumblrError: as every read does.
+        """
+        blog = parse_identifier(identifier)
+        parameters = {} if before_id is None else {"before_id": _checked_post_id(before_id)}
+        return await self._read(lambda api: api.drafts(blog, **parameters), read_page)
+
+    async def queue(self, identifier: str, *, offset: int = 0) -> PostPage:
+        """One page of the blog's queue, next post first, after skipping `offset`.
+
+        Raises:
+            BlogIdentifierError: `identifier` names no blog.
+            TumblrError: as every read does.
+        """
+        blog = parse_identifier(identifier)
+        return await self._read(lambda api: api.queue(blog, offset=offset), read_page)
+
+    async def create_post(self, identifier: str, body: Mapping[str, object]) -> CreatedPost:
+        """Make a post, once. `body` comes from `post_body`.
+
+        Cancelling the caller does not stop the request: whoever calls this shields it, and records its late outcome.
+
+        Raises:
+            BlogIdentifierError: `identifier` names no blog.
+            TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: Tumblr said no.
+            TumblrNotSent: it never left; may be tried again.
+            TumblrOutcomeUnknown: it may or may not have been made; look at the blog first.
+            ValueError: `body` has no state or a wrong one. Tumblr would publish it at once.
+        """
+        blog = parse_identifier(identifier)
+        if body.get("state") not in _WRITE_STATES:
+            raise ValueError("a post is never sent without a known state")
+
+        def work(api: Api) -> CreatedPost:
+            outcome = api.create_post(blog, body)
+            self._note_quota(outcome)
+            return understand_write(outcome)
+
+        created = await self._writes.run(work, lambda: unknown_outcome("took too long to answer"))
+        if created.state != body["state"]:
+            log.warning("Tumblr put post %s into the state %r instead of %r.", created.id, created.state, body["state"])
+        return created
+
+    async def close(self) -> None:
+        """Close the connections; a write that is under way is waited for, since its outcome matters."""
+        await self._writes.close()
+        await self._reads.close()
+
+    async def _read(self, ask: Callable[[Api], Outcome], read_response: Callable[[msgspec.Raw], T | None]) -> T:
+        """Ask, up to three times when Tumblr is unavailable.
+
+        Raises:
+            TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: final answers.
+            TumblrUnavailable: no usable answer, three times.
+        """
+
+        def work(api: Api) -> T:
+            # In the thread: parsing a page takes a moment that the event loop should not lose.
+            outcome = ask(api)
+            self._note_quota(outcome)
+            return understand_read(outcome, read_response)
+
+        async def once() -> T:
+            return await self._reads.run(work, _too_slow)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TumblrUnavailable),
+            stop=stop_after_attempt(_READ_TRIES),
+            wait=wait_exponential(multiplier=self._retry_wait) + wait_random(0, self._retry_wait),
+            reraise=True,
+        )
+        return await retrying(once)
+
+    def _note_quota(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Answer):
+            quota = read_quota(outcome.headers, time.time())
+            if quota != Quota():
+                self._quota = quota
+
+
+class _Line:
+    """One call at a time, each in a thread, over one `Api`.
+
+    A thread cannot be stopped. Where a call does not end in time (a name that does not resolve, headers that come
+    byte by byte) or its caller goes away, it is left behind with its `Api`, and the next call gets a new one.
+    """
+
+    def __init__(self, make_api: Callable[[], Api], deadline: float, *, name: str) -> None:
+        self._make_api = make_api
+        self._api = make_api()
+        self._deadline = deadline
+        self._name = name
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    async def run(self, work: Callable[[Api], T], too_slow: Callable[[], Exception]) -> T:
+        """Run `work` in the thread; raise what it raises, or `too_slow()` when the deadline has passed."""
+        async with self._turn:
+            if self._closed:
+                raise RuntimeError("the connection to Tumblr is closed")
+            call = self._start(work)
+            try:
+                async with asyncio.timeout(self._deadline + _GRACE):
+                    return await asyncio.wrap_future(call)
+            except TimeoutError:
+                raise too_slow() from None
+            finally:
+                if not call.done():
+                    self._api.request.close()
+                    self._api = self._make_api()
+
+    async def close(self) -> None:
+        """Close the connection after the call that is under way."""
+        async with self._turn:
+            self._closed = True
+            self._api.request.close()
+
+    def _start(self, work: Callable[[Api], T]) -> Future[T]:
+        """Begin `work` in a daemon thread, which does not keep the process from ending."""
+        api = self._api
+        call: Future[T] = Future()
+        call.set_running_or_notify_cancel()
+
+        def run() -> None:
+            try:
+                result = work(api)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who is in another thread
+                call.set_exception(error)
+            else:
+                call.set_result(result)
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        return call
+
+
+def _checked_post_id(text: str) -> str:
+    post_id = as_post_id(text)
+    if post_id is None:
+        raise ValueError("the id of a post is a number")
+    return post_id
+
+
+def _too_slow() -> TumblrUnavailable:
+    return TumblrUnavailable("Tumblr took too long to answer.", "Try again in a few minutes.")

@@ -1,0 +1,34 @@
+"""One honest path through all of it, as a person would walk it."""
+
+
+import pytest
+
+from bot.demo.tour import walk
+from bot.demo.world import World
+
+
+async def test_the_tour_ends_with_exactly_the_approved_drafts_on_the_blog(
+    world: World, capsys: pytest.CaptureFixture[str]
+):
+    assert await walk(world) == 0
+    assert "The tour is complete." in capsys.readouterr().out
+    assert len(world.tumblr.blogs[world.blog_name].drafts) == 2
+
+
+async def test_the_tour_notices_a_post_that_nobody_approved(world: World, capsys: pytest.CaptureFixture[str]):
+    blog = world.tumblr.blogs[world.blog_name]
+    blog.drafts.append({**blog.posts[0], "state": "draft"})
+    assert await walk(world) == 1
+    assert "NOT the approved drafts" in capsys.readouterr().out
+
+
+async def test_few_shot_writes_without_any_training(world: World):
+    await world.owner.slash(world.channel, "download")
+    await world.finished("Downloading posts")
+    await world.owner.slash(world.channel, "generate", count=2)
+    done = await world.finished("Writing drafts")
+    assert "2 drafts wait" in (done.embeds[0].description or "")
+    drafts = await world.until(lambda: d if len(d := world.drafts()) == 2 else None)
+    assert all(message.embeds[0].fields[1].value == "few-shot" for message in drafts)
+    prompts = [request.body for request in world.openai.requests if request.path == "/v1/chat/completions"]
+    assert "<post>" in str(prompts[0])
