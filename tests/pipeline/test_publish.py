@@ -17,6 +17,7 @@ from bot.pipeline import decide
 from bot.pipeline.publish import publish
 from bot.store import drafts as store
 from bot.store import voices
+from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice, VoiceKind
 from tests.pipeline.conftest import NAME, Bench, open_bench
@@ -27,8 +28,8 @@ LOOKS = (0.0, 0.02, 0.04)
 RETRIES = (0.01, 0.02)
 
 
-async def add(bench: Bench, text: str = "the light is lit.", state: UploadState = UploadState.DRAFT) -> int:
-    async with bench.database.write() as connection:
+async def add(database: Database, text: str = "the light is lit.", state: UploadState = UploadState.DRAFT) -> int:
+    async with database.write() as connection:
         voice = Voice(0, VoiceKind.FEW_SHOT, "few-shot", "m", "http://127.0.0.1", None, "d", "u", 0.0, False, 0.0)
         voice_id = await voices.add_voice(connection, voice)
         draft = NewDraft(text, ("gull",), "prompt", voice_id, None, None, None, NAME, state, 0.0)
@@ -36,7 +37,7 @@ async def add(bench: Bench, text: str = "the light is lit.", state: UploadState 
 
 
 async def approved(bench: Bench, text: str = "the light is lit.", state: UploadState = UploadState.DRAFT) -> int:
-    draft_id = await add(bench, text, state)
+    draft_id = await add(bench.database, text, state)
     await decide.approve(bench.database, draft_id, KEEPER, now=0.0)
     return draft_id
 
@@ -92,8 +93,8 @@ async def test_it_arrives_as_what_was_promised(tmp_path: Path, state: UploadStat
 @pytest.mark.parametrize("action", [decide.reject, decide.regenerate])
 async def test_nothing_is_sent_without_an_approval(tmp_path: Path, action):
     async with open_bench(tmp_path) as bench:
-        await add(bench, "waits")
-        other = await add(bench, "refused")
+        await add(bench.database, "waits")
+        other = await add(bench.database, "refused")
         await action(bench.database, other, KEEPER, now=0.0)
         await settle(bench)
         assert texts(bench) == []
@@ -102,7 +103,7 @@ async def test_nothing_is_sent_without_an_approval(tmp_path: Path, action):
 
 async def test_an_upload_without_a_recorded_decision_is_refused_by_the_store(tmp_path: Path):
     async with open_bench(tmp_path) as bench:
-        draft_id = await add(bench)
+        draft_id = await add(bench.database)
         async with bench.database.write() as connection:
             await connection.execute("UPDATE drafts SET state = 'approved' WHERE id = ?", (draft_id,))
         with pytest.raises(DraftDecided, match="no recorded approval"):
@@ -250,7 +251,7 @@ def test_never_twice_and_never_lost(steps):
     async def check() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with open_bench(Path(folder)) as bench:
-                ids = [await add(bench, f"draft number {n}") for n in range(3)]
+                ids = [await add(bench.database, f"draft number {n}") for n in range(3)]
                 told: dict[int, int] = dict.fromkeys(ids, 0)
                 for what, which, fault in steps:
                     draft_id = ids[which]

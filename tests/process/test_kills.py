@@ -1,0 +1,166 @@
+"""kill -9 of a real process at any moment of a download or an upload: nothing is lost, nothing is there twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import tomlkit
+
+from bot.demo.faults import Fault
+from bot.demo.tumblr_blog import StandInBlog
+from bot.demo.tumblr_service import TumblrService
+from bot.drafts import DraftState
+from bot.pipeline import decide
+from bot.store.database import Database
+from tests.pipeline.conftest import NAME, START, post
+from tests.pipeline.test_publish import KEEPER, add
+
+REPOSITORY = Path(__file__).parents[2]
+POSTS = 300
+
+
+def configure(folder: Path, service: TumblrService, address: str) -> Path:
+    key, secret, token, token_secret = service.credentials()
+    path = folder / "config.toml"
+    path.write_text(
+        tomlkit.dumps(
+            {
+                "download_blog_identifiers": [NAME],
+                "upload_blog_identifier": NAME,
+                "data_directory": str(folder / "data"),
+                "tumblr": {
+                    "api_url": address,
+                    "consumer_key": key,
+                    "consumer_secret": secret,
+                    "oauth_token": token,
+                    "oauth_token_secret": token_secret,
+                },
+            }
+        )
+    )
+    return path
+
+
+async def start(config: Path, *kinds: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.process.bot_process",
+        str(config),
+        *kinds,
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def kill_after(process: asyncio.subprocess.Process, seconds: float) -> None:
+    """Let it come up, then end it without a chance to tidy anything."""
+    assert process.stdout is not None
+    await process.stdout.readline()
+    await asyncio.sleep(seconds)
+    if process.returncode is None:
+        process.send_signal(signal.SIGKILL)
+    await process.communicate()
+
+
+async def run_to_the_end(config: Path, *kinds: str) -> None:
+    process = await start(config, *kinds)
+    async with asyncio.timeout(60):
+        out, log = await process.communicate()
+    assert out.decode().split() == ["up", "done"], log.decode()
+
+
+async def open_service() -> tuple[TumblrService, StandInBlog, str]:
+    service = TumblrService()
+    service.minute_limit = service.hour_limit = service.day_limit = 10**9
+    address = await service.start()
+    return service, service.add_blog(NAME), address
+
+
+def integrity(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / "data" / "bot.sqlite3")) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchone()[0]
+
+
+async def kill_downloads(folder: Path, kills: int, dice: random.Random) -> None:
+    service, blog, address = await open_service()
+    service.page_limit = 5
+    for number in range(POSTS):
+        service.add_post(blog, post(START - number // 3, f"post {number}"))
+    config = configure(folder, service, address)
+    for _ in range(kills):
+        process = await start(config, "download")
+        await kill_after(process, dice.uniform(0.0, 0.5))
+        assert integrity(folder) == "ok"
+    await run_to_the_end(config, "download")
+    with closing(sqlite3.connect(folder / "data" / "bot.sqlite3")) as connection:
+        stored = [row[0] for row in connection.execute("SELECT id FROM posts")]
+    assert Counter(stored) == Counter(str(found["id"]) for found in blog.posts)
+    # Each page is fetched once, but for the one in hand at each kill and the overlap at each fresh run's end.
+    asked = Counter(request.query["before"] for request in service.requests if "before" in request.query)
+    again = sum(times - 1 for times in asked.values())
+    assert again <= 2 * (kills + 1), asked
+    await service.stop()
+
+
+async def kill_uploads(folder: Path, kills: int, dice: random.Random) -> None:
+    service, blog, address = await open_service()
+    config = configure(folder, service, address)
+    for number in range(kills):
+        database = await Database.open(folder / "data" / "bot.sqlite3")
+        draft_id = await add(database, f"draft {number}")
+        await decide.approve(database, draft_id, KEEPER, now=0.0)
+        await database.close()
+        # Answers that take their time, so that the kill falls before, during and after the call.
+        service.faults.clear()
+        service.faults.schedule(Fault("POST", "/v2/blog/*/posts", "drip", act=dice.random() < 0.7))
+        process = await start(config)
+        await kill_after(process, dice.uniform(0.0, 0.3))
+        service.faults.clear()
+        await run_to_the_end(config)
+    on_blog = Counter(found["content"][0]["text"] for found in blog.drafts)
+    assert all(copies == 1 for copies in on_blog.values()), on_blog
+    with closing(sqlite3.connect(folder / "data" / "bot.sqlite3")) as connection:
+        rows = connection.execute("SELECT text, state, note FROM drafts").fetchall()
+    assert len(rows) == kills
+    for text, state, note in rows:
+        # Either it is on the blog once and we know it, or the owner is asked.
+        assert (state, on_blog[text]) == (DraftState.UPLOADED, 1) or (state == DraftState.UNKNOWN and note), (
+            text,
+            state,
+        )
+    assert sum(state == DraftState.UPLOADED for _, state, _ in rows) == len(on_blog)
+    assert integrity(folder) == "ok"
+    await service.stop()
+
+
+async def test_a_download_survives_kills(tmp_path: Path):
+    await kill_downloads(tmp_path, kills=3, dice=random.Random(1))
+
+
+async def test_an_upload_survives_kills(tmp_path: Path):
+    await kill_uploads(tmp_path, kills=3, dice=random.Random(2))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_a_download_survives_a_hundred_kills(tmp_path: Path):
+    for seed in range(10):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        await kill_downloads(folder, kills=10, dice=random.Random(seed))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_an_upload_survives_a_hundred_kills(tmp_path: Path):
+    await kill_uploads(tmp_path, kills=100, dice=random.Random(3))
