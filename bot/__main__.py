@@ -17,7 +17,7 @@ import signal
 import time
 from pathlib import Path
 
-from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from
+from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, require
 from bot.errors import BotError, SettingsError
 
 _log = logging.getLogger("bot")
@@ -97,7 +97,7 @@ async def _run(settings: Settings, path: Path) -> int:
     from bot.client import Client, gateway_state  # noqa: PLC0415
     from bot.health import beat_file, keep_beating  # noqa: PLC0415
 
-    _require_discord(settings)
+    require(settings, "discord.token", "discord.guild_id")
     import discord  # noqa: PLC0415 - as above
 
     app = App(settings, path)
@@ -134,7 +134,6 @@ async def _check(settings: Settings, path: Path) -> int:
 
     findings: list[Finding] = [Finding("Settings", f"{path} is in order.")]
     app = App(settings, path)
-    await app.start()
     try:
         findings += [finding async for finding in check_services(app)]
         token = settings.discord.token.get_secret_value()
@@ -158,23 +157,13 @@ async def _check(settings: Settings, path: Path) -> int:
             finally:
                 await client.close()
     finally:
-        await app.stop()
+        await app.close_connections()
     for finding in findings:
         mark = "well " if finding.ok else "wrong"
         print(f"{mark}  {finding.subject}: {finding.result}")
         if finding.remedy:
             print(f"       {finding.remedy}")
     return 0 if all(finding.ok for finding in findings) else 1
-
-
-def _require_discord(settings: Settings) -> None:
-    problems: list[str] = []
-    if not settings.discord.token.get_secret_value():
-        problems.append("discord.token: missing; set TUMBLRBOT_DISCORD__TOKEN or a secret file to the bot's token")
-    if settings.discord.guild_id is None:
-        problems.append("discord.guild_id: missing; set it to the id of your server")
-    if problems:
-        raise SettingsError(tuple(problems))
 
 
 def _stop_on_signals(task: asyncio.Task[int] | None) -> None:

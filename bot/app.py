@@ -77,7 +77,7 @@ class App:
         self.background = Background()
         self._database: Database | None = None
         self._runner: JobRunner | None = None
-        self._tumblr: Tumblr | None = None
+        self.tumblr = _tumblr(settings, self.pace)
 
     @property
     def database(self) -> Database:
@@ -94,13 +94,6 @@ class App:
         return self._runner
 
     @property
-    def tumblr(self) -> Tumblr:
-        """The connection to Tumblr. Raises RuntimeError before `start()`."""
-        if self._tumblr is None:
-            raise RuntimeError("the app has not been started")
-        return self._tumblr
-
-    @property
     def settings_path(self) -> Path:
         return self._settings_path
 
@@ -111,18 +104,6 @@ class App:
             BotError: the store cannot be opened.
         """
         self._database = await Database.open(self.settings.database_file)
-        tumblr = self.settings.tumblr
-        self._tumblr = Tumblr(
-            TumblrCredentials(
-                consumer_key=tumblr.consumer_key.get_secret_value(),
-                consumer_secret=tumblr.consumer_secret.get_secret_value(),
-                oauth_token=tumblr.oauth_token.get_secret_value(),
-                oauth_token_secret=tumblr.oauth_token_secret.get_secret_value(),
-            ),
-            api_url=tumblr.api_url,
-            deadline=self.pace.tumblr_deadline,
-            retry_wait=self.pace.tumblr_retry,
-        )
         await self.background.start()
         stages = {
             "download": self._download,
@@ -144,15 +125,20 @@ class App:
 
     async def stop(self) -> None:
         """Stop everything. Jobs stay marked as running, and go on at the next start."""
-        if self._runner is not None:
-            await self._runner.stop()
-        await self.background.stop()
+        try:
+            if self._runner is not None:
+                await self._runner.stop()
+            await self.background.stop()
+            await self.close_connections()
+        finally:
+            if self._database is not None:
+                await self._database.close()  # its threads would keep the process alive
+
+    async def close_connections(self) -> None:
+        """Close what talks to the services; enough where the app was never started, as in `check`."""
         for service in self._services.values():
             await service.close()
-        if self._tumblr is not None:
-            await self._tumblr.close()
-        if self._database is not None:
-            await self._database.close()
+        await self.tumblr.close()
 
     # --- what a person's press does ---------------------------------------------------------------------------
 
@@ -377,3 +363,14 @@ class App:
         async for _ in self.runner.follow(job_id):
             pass
         self._to_cancel.set()
+
+
+def _tumblr(settings: Settings, pace: Pace) -> Tumblr:
+    options = settings.tumblr
+    credentials = TumblrCredentials(
+        consumer_key=options.consumer_key.get_secret_value(),
+        consumer_secret=options.consumer_secret.get_secret_value(),
+        oauth_token=options.oauth_token.get_secret_value(),
+        oauth_token_secret=options.oauth_token_secret.get_secret_value(),
+    )
+    return Tumblr(credentials, api_url=options.api_url, deadline=pace.tumblr_deadline, retry_wait=pace.tumblr_retry)

@@ -10,12 +10,14 @@ import discord
 
 from bot.app import App
 from bot.client import PERMISSIONS, invite_link
-from bot.config import Settings
-from bot.errors import BotError
+from bot.config import Settings, Use
+from bot.errors import BotError, DatabaseInUse
 from bot.language.models import describe_model
+from bot.store.database import Database
 from bot.tumblr.identifiers import parse_identifier
 
 _SECONDS = 20.0
+_USES: tuple[Use, ...] = ("generation", "fine_tuning", "moderation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Finding:
 
 
 async def check_services(app: App) -> AsyncIterator[Finding]:
-    """The store, Tumblr and the model services, with a started app. Costs nothing and changes nothing."""
-    yield Finding("Database", f"{app.settings.database_file} is open and up to date.")
+    """The store, Tumblr and the model services, with an app that was not started: nothing is resumed or sent."""
+    yield await _database(app.settings)
     try:
         async with asyncio.timeout(_SECONDS):
             account = await app.tumblr.account()
@@ -50,7 +52,7 @@ async def check_services(app: App) -> AsyncIterator[Finding]:
         yield Finding(
             "Blogs to download", "None is named.", "Set `download_blog_identifiers`, or name one with /download."
         )
-    for use in ("generation", "fine_tuning", "moderation"):
+    for use in _USES:
         yield await _model(app, use)
 
 
@@ -95,6 +97,17 @@ async def check_discord(client: discord.Client, settings: Settings) -> AsyncIter
         yield Finding("Channel", f"{channel.name}; the bot has the permissions it needs.")
 
 
+async def _database(settings: Settings) -> Finding:
+    try:
+        database = await Database.open(settings.database_file)
+    except DatabaseInUse:
+        return Finding("Database", "A running bot is using it, as it should.")
+    except BotError as error:
+        return Finding("Database", error.sentence, error.next_step)
+    await database.close()
+    return Finding("Database", f"{settings.database_file} is there and up to date.")
+
+
 def _destination(settings: Settings, owned: set[str]) -> Finding:
     if not settings.upload_blog_identifier:
         return Finding("Destination", "No blog is named for drafts.", "Set `upload_blog_identifier`.")
@@ -122,7 +135,7 @@ async def _blog(app: App, name: str) -> Finding:
     return Finding(f"Blog {name}", f"There, with about {blog.post_count or 0:,} posts.")
 
 
-async def _model(app: App, use: str) -> Finding:
+async def _model(app: App, use: Use) -> Finding:
     subject = f"Model for {use.replace('_', '-')}"
     try:
         service = app.service(use)

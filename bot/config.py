@@ -1078,7 +1078,7 @@ def add_option_arguments(parser: argparse.ArgumentParser) -> None:
                 dest=_DESTINATION + option.name,
                 default=argparse.SUPPRESS,
                 metavar=option.allowed.metavar,
-                help=option.description.replace("%", "%%"),
+                help=option.description,
             )
 
 

@@ -36,6 +36,13 @@ class SettingsError(BotError):
         super().__init__(f"{count} attention.", "Correct them in config.toml, the environment or the secrets folder.")
 
 
+# --- the store ------------------------------------------------------------------------------------------------
+
+
+class DatabaseInUse(BotError):
+    """Another process, most likely a running bot, holds the database."""
+
+
 # --- people ---------------------------------------------------------------------------------------------------
 
 

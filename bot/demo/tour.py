@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 
 import discord
+import msgspec
 from simcord.results import InteractionResult
 
 from bot.demo.world import World, describe
@@ -66,9 +67,8 @@ def _verdict(world: World, approved: list[str]) -> int:
 
 def blog_text(post: Mapping[str, object]) -> str:
     """The text of a post on the stand-in, its blocks joined by blank lines."""
-    content = post["content"]
-    blocks = content if isinstance(content, list) else []
-    return "\n\n".join(str(block["text"]) for block in blocks if isinstance(block, dict) and "text" in block)
+    blocks = msgspec.convert(post["content"], list[dict[str, object]])
+    return "\n\n".join(str(block["text"]) for block in blocks if "text" in block)
 
 
 async def _stage(world: World, number: int, command: str, title: str) -> None:

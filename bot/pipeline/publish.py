@@ -11,11 +11,14 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
+
+import msgspec
 
 from bot.drafts import Draft, DraftState, UploadState
 from bot.errors import (
+    BlogIdentifierError,
     TumblrError,
     TumblrNotSent,
     TumblrOutcomeUnknown,
@@ -97,7 +100,13 @@ async def _send(
     clock: Callable[[], float],
 ) -> float | None:
     """One upload, from the intent to the outcome. Returns when to try again, if that is allowed."""
-    body = post_body(draft.text, draft.tags, draft.upload_state)
+    try:
+        body = post_body(draft.text, draft.tags, draft.upload_state)
+    except TumblrError as error:
+        # It cannot be a post as it is (too long, say): nothing was sent, and the owner decides again.
+        async with database.write() as connection:
+            await store.move_draft(connection, draft.id, to=DraftState.PENDING, note=str(error))
+        return None
     async with database.write() as connection:
         upload = await store.begin_upload(connection, draft, body=body, now=clock())
     try:
@@ -118,7 +127,7 @@ async def _send(
             return retry_at
         await _back(database, draft, upload, DraftState.PENDING, "not sent", str(error), clock)
         return None
-    except TumblrError as error:
+    except (TumblrError, BlogIdentifierError) as error:
         _log.warning("Draft %d was refused: %s", draft.id, error)
         await _back(database, draft, upload, DraftState.PENDING, "refused", f"Tumblr did not take it. {error}", clock)
         return None
@@ -150,12 +159,13 @@ async def _look(
     matches: list[Post] = []
     if seen is not None:
         taken = await store.adopted_posts(database)
+        sent = _text_of(upload.body)
         matches = [
             post
             for post in {post.id: post for post in seen}.values()
             if post.id not in taken
-            and _same_text(post.text, draft.text)
-            and post.timestamp >= upload.started_at - _CLOCK_SLACK
+            and _same_text(post.text, sent)
+            and (not post.timestamp or post.timestamp >= upload.started_at - _CLOCK_SLACK)
         ]
     if len(matches) == 1:
         await _arrived(database, draft, upload, matches[0].id, "found", "", clock)
@@ -170,6 +180,12 @@ async def _look(
                 f"Tumblr's answer was lost, and {found} found on {draft.blog}."
                 " Please look there yourself, then say which it is.",
             )
+
+
+def _text_of(body: Mapping[str, object]) -> str:
+    """The text that was sent, which need not be the draft's text any more."""
+    blocks = msgspec.convert(body.get("content", []), list[dict[str, str]])
+    return "\n\n".join(block.get("text", "") for block in blocks)
 
 
 def _same_text(one: str, other: str) -> bool:

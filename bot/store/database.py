@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from bot.errors import BotError
+from bot.errors import BotError, DatabaseInUse
 
 if sys.platform == "win32":
     import msvcrt
@@ -192,7 +192,7 @@ def _take(path: Path) -> int:
         _lock(lock)
     except OSError as error:
         os.close(lock)
-        raise BotError(
+        raise DatabaseInUse(
             f"Another bot is already using {path}.",
             "Stop the other one first, or give this one its own data_directory.",
         ) from error

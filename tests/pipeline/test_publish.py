@@ -153,6 +153,17 @@ async def test_whatever_tumblr_answers(tmp_path: Path, fault: Fault, state: Draf
             assert done.note, "the owner is told why"
 
 
+@pytest.mark.parametrize("text", ["\n \n", "word\n\n" * 1001], ids=["nothing", "too many blocks"])
+async def test_what_cannot_be_a_post_is_given_back(tmp_path: Path, text: str):
+    async with open_bench(tmp_path) as bench:
+        draft_id = await approved(bench, text)
+        await settle(bench)
+        done = await draft(bench, draft_id)
+        assert done.state is DraftState.PENDING
+        assert done.note
+        assert texts(bench) == []
+
+
 async def test_several_posts_that_may_be_it_ask_the_owner(tmp_path: Path):
     async with open_bench(tmp_path) as bench:
         draft_id = await approved(bench)

@@ -7,6 +7,7 @@ and none is active, prints "up" when it works and "done" when nothing is left to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -30,10 +31,8 @@ async def main(config: Path, kinds: list[str]) -> None:
     app = App(load_settings(config, environment={}, secrets_directory=None), config, pace=PACE)
     await app.start()
     for kind in kinds:
-        try:
+        with contextlib.suppress(JobAlreadyRunning):
             await app.runner.submit(kind, {}, requested_by="test", requester_id=None, channel_id=None)
-        except JobAlreadyRunning:
-            pass
     print("up", flush=True)
     while await app.runner.active() or await _uploading(app):
         await asyncio.sleep(0.02)
