@@ -1,0 +1,1 @@
+"""The proof. `python -m tests` runs it."""
