@@ -111,7 +111,7 @@ class ModelService:
 
         seconds = self.deadline if deadline is None else deadline
         try:
-            async with asyncio.timeout(None):
+            async with asyncio.timeout(seconds):
                 raw = await send(client)
         except openai.OpenAIError as error:
             failure = explain(error, self.name)
@@ -176,11 +176,6 @@ class _Connection:
         client = openai.AsyncOpenAI(
             api_key=key,
             base_url=self._endpoint.base_url,
-            # Empty, not None: None makes the SDK look into the environment.
-            admin_api_key="",
-            organization="",
-            project="",
-            webhook_secret="",
             timeout=timeout,
             max_retries=0,
             http_client=openai.DefaultAsyncHttpxClient(
@@ -189,7 +184,7 @@ class _Connection:
                 trust_env=not _is_loopback(self._endpoint.base_url),  # a proxy cannot reach our loopback
             ),
         )
-        # Now None, or they would be sent as empty headers. OPENAI_CUSTOM_HEADERS has no parameter to keep it out.
+        # These the SDK took from the environment: no parameter keeps them out (an empty one is sent as a header).
         client.organization = None
         client.project = None
         client._custom_headers = {}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see the line above

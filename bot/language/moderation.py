@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -272,7 +272,7 @@ async def judge(
     in_flight: int = 2,
     tokens_per_call: int = 2_000,
     texts_per_call: int = 32,
-) -> AsyncIterator[list[tuple[int, Judgement]] | Waiting]:
+) -> AsyncGenerator[list[tuple[int, Judgement]] | Waiting, None]:
     """Judge every text. Yields pairs of a text's index and its judgement, in any order, as they come.
 
     Nothing is judged twice and nothing is skipped: what the service finds too large is cut until it takes it, and a

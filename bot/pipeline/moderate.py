@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from bot.errors import NothingToDo
@@ -54,34 +55,40 @@ async def moderate(
     now = Progress(done, len(texts), f"Screening dataset {dataset.id} with {model}.", "texts")
     yield now
     counts = await asyncio.to_thread(count_many, missing)
-    async for answer in judge(service, missing, counts, texts_per_call=texts_per_call):
-        if isinstance(answer, Waiting):
+    # Leaving early must end the calls under way now, not at the next garbage collection.
+    async with aclosing(judge(service, missing, counts, texts_per_call=texts_per_call)) as judging:
+        async for answer in judging:
+            if isinstance(answer, Waiting):
+                yield Progress(
+                    done,
+                    len(texts),
+                    now.line,
+                    "texts",
+                    waiting_for="the moderation service's limit",
+                    wait_until=answer.until,
+                )
+                continue
+            async with database.write() as connection:
+                for index, judgement in answer:
+                    content_hash = hashes[missing[index]]
+                    await datasets.add_judgement(
+                        connection,
+                        content_hash,
+                        model,
+                        flagged=judgement.flagged,
+                        categories=judgement.categories,
+                        scores=judgement.scores,
+                        now=clock(),
+                    )
+                    known[content_hash] = (judgement.categories or ("unnamed",)) if judgement.flagged else ()
+            done += len(answer)
             yield Progress(
                 done,
                 len(texts),
                 now.line,
                 "texts",
-                waiting_for="the moderation service's limit",
-                wait_until=answer.until,
+                Preview(missing[answer[-1][0]], "Just screened") if answer else None,
             )
-            continue
-        async with database.write() as connection:
-            for index, judgement in answer:
-                content_hash = hashes[missing[index]]
-                await datasets.add_judgement(
-                    connection,
-                    content_hash,
-                    model,
-                    flagged=judgement.flagged,
-                    categories=judgement.categories,
-                    scores=judgement.scores,
-                    now=clock(),
-                )
-                known[content_hash] = (judgement.categories or ("unnamed",)) if judgement.flagged else ()
-        done += len(answer)
-        yield Progress(
-            done, len(texts), now.line, "texts", Preview(missing[answer[-1][0]], "Just screened") if answer else None
-        )
     reasons = _reasons(examples, hashes, known)
     async with database.write() as connection:
         await datasets.set_aside(connection, dataset.id, reasons, model=model, now=clock())

@@ -36,7 +36,7 @@ async def run(bench: Bench) -> list[Progress]:
 @given(runs=blogs, page=st.integers(2, 6))
 @example(runs=[(14, 1)], page=2)
 @example(runs=[(1, 1), (14, 1), (1, 1)], page=3)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_post_is_stored_once(runs: list[tuple[int, int]], page: int):
     async def check() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -49,13 +49,12 @@ def test_every_post_is_stored_once(runs: list[tuple[int, int]], page: int):
     asyncio.run(check())
 
 
-@given(
-    runs=blogs,
-    page=st.integers(2, 6),
-    changes=st.lists(st.tuples(st.sampled_from(["add", "delete", "interrupt"]), st.integers(0, 10**6)), max_size=12),
+changing = st.lists(
+    st.tuples(st.sampled_from(["add", "delete", "interrupt"]), st.integers(0, 10**6)), max_size=12
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_changes_and_interruptions_lose_nothing(runs: list[tuple[int, int]], page: int, changes: list[tuple[str, int]]):
+
+
+def check_changes(runs: list[tuple[int, int]], page: int, changes: list[tuple[str, int]]) -> None:
     """Posts appear and vanish between pages, and the process is interrupted: what stayed on the blog is stored."""
 
     async def check() -> None:
@@ -81,6 +80,21 @@ def test_changes_and_interruptions_lose_nothing(runs: list[tuple[int, int]], pag
                 assert {i: stored.get(i) for i in there} == there
 
     asyncio.run(check())
+
+
+@given(runs=blogs, page=st.integers(2, 6), changes=changing)
+@example(runs=[(3, 1)], page=2, changes=[("delete", 0), ("add", 0), ("add", 0), ("add", 0)])  # inside an offset walk
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_changes_and_interruptions_lose_nothing(runs, page, changes):
+    check_changes(runs, page, changes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@given(runs=blogs, page=st.integers(2, 6), changes=changing)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_many_changes_and_interruptions_lose_nothing(runs, page, changes):
+    check_changes(runs, page, changes)
 
 
 async def test_a_second_run_fetches_only_what_is_new(tmp_path: Path):

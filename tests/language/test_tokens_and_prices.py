@@ -1,0 +1,74 @@
+"""Counting and pricing."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bot.language.prices import chat_cost, dearest, price_of, training_cost
+from bot.language.tokens import count, count_many
+
+
+def test_known_counts():
+    assert count("") == 0
+    assert count("hello world") == 2
+    assert count_many(["hello world", "<|endoftext|>", "a\ud800"]) == [2, 7, 2]
+
+
+@pytest.mark.parametrize("text", [" " * 1_200_000, "\n" * 1_200_000])
+def test_a_hostile_text_does_not_bring_the_tokenizer_down(text):
+    assert count(text) > 0
+
+
+def test_counting_works_offline_and_leaves_nothing_behind(tmp_path):
+    code = (
+        "import socket\n"
+        "def refuse(*_): raise OSError('no network')\n"
+        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
+        "import os\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from bot.language.tokens import count\n"
+        "with ThreadPoolExecutor(4) as pool: print(set(pool.map(count, ['hello world'] * 8)))\n"
+        "print(os.environ.get('TIKTOKEN_CACHE_DIR'))"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TIKTOKEN_CACHE_DIR": "/nowhere"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["{2}", "/nowhere"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "training"),
+    [
+        ("gpt-4.1-mini", 5.0),
+        ("gpt-4.1-mini-2025-04-14", 5.0),
+        ("ft:gpt-4o-mini-2024-07-18:org:suffix:AbC123", 3.0),
+        ("ft:gpt-4.1-2025-04-14:org::x:ckpt-step-90", 25.0),
+        ("gpt-6-luna", None),
+    ],
+)
+def test_prices_by_every_kind_of_name(model, training):
+    price = price_of(model)
+    assert price is not None
+    assert price.training == training
+
+
+@pytest.mark.parametrize("model", ["", "ft:", "ft::", "llama-3", "gpt-4.1-mini-latest", "ft:llama:org::1"])
+def test_unknown_models_have_no_price(model):
+    assert price_of(model) is None
+
+
+def test_costs():
+    assert chat_cost("gpt-4.1-mini", 1_000_000, 1_000_000) == pytest.approx(4.0)
+    assert chat_cost("gpt-4.1-mini", 1_000_000, 0, cached_tokens=500_000) == pytest.approx(0.5)
+    assert training_cost("gpt-4.1-mini", 100_000, 3, None) == pytest.approx(1.5)
+    assert training_cost("gpt-4.1-mini", 100_000, 3, 1.0) == pytest.approx(0.3)
+    assert training_cost("gpt-4.1-mini", 100_000, 3, 0.0) == 0.0
+
+
+def test_an_unknown_model_costs_the_most():
+    top = dearest()
+    assert chat_cost("unknown", 1_000_000, 1_000_000) == pytest.approx(top.input + top.output)
+    assert training_cost("unknown", 1_000_000, 1, None) == top.training
+    assert training_cost("gpt-6-luna", 1_000_000, 1, None) == top.training

@@ -1,0 +1,219 @@
+"""Fine-tuning: files and jobs, found again after a crash, read whatever the service adds."""
+
+import pytest
+
+from bot import errors
+from bot.language import tuning
+from tests.language.conftest import FILE, JOB, answer, error, reset
+
+
+async def create(service):
+    return await tuning.create_job(
+        service, training_file="file-1", model="gpt-4.1-mini", suffix="tumblrbot", epochs=3, marker="7"
+    )
+
+
+async def test_upload(service, server):
+    assert await tuning.upload_training_file(service, "training-7.jsonl", b'{"a": 1}\n') == "file-1"
+    sent = server.seen[0]
+    assert b'filename="training-7.jsonl"' in sent.raw
+    assert b'{"a": 1}\n' in sent.raw
+    assert b"fine-tune" in sent.raw
+
+
+async def test_create(service, server):
+    job = await create(service)
+    assert server.seen[0].body == {
+        "training_file": "file-1",
+        "model": "gpt-4.1-mini",
+        "suffix": "tumblrbot",
+        "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
+        "metadata": {"tumblrbot_training": "7"},
+    }
+    assert (job.id, job.status, job.is_final, job.error_code) == ("ftjob-1", "running", False, None)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        error(400, "File 'file-1' is still being processed and is not ready to be used for fine-tuning."),
+        error(404, "No such File object: file-1"),
+        error(400, "invalid training_file: file-1", param="training_file"),
+        error(400, "Training file not found"),
+    ],
+)
+async def test_a_file_that_is_not_ready_is_waited_for(service, server, reply):
+    server.replies = [reply] * 3
+    await create(service)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        error(400, "Invalid file format: line 3 could not be read", param="training_file"),
+        error(404, "The model `gpt-9` does not exist", name="model_not_found"),
+        error(400, "Model gpt-9 is not available for fine-tuning or does not exist.", param="model"),
+        error(403, "file-1 is not ready", name="training_not_available"),
+        error(500, "file-1 is still being processed"),
+        reset,
+    ],
+)
+async def test_nothing_else_makes_a_second_job(service, server, reply):
+    server.then = reply
+    with pytest.raises(errors.ModelError):
+        await create(service)
+    assert len(server.seen) == 1
+
+
+async def test_a_file_that_never_gets_ready_is_given_up(service, server):
+    server.then = error(400, "File file-1 is still being processed")
+    with pytest.raises(errors.ModelRefused, match="being processed"):
+        await create(service)
+    assert len(server.seen) == 8
+
+
+@pytest.mark.parametrize("status", [{"status": None}, {"status": "processed"}, {}])
+async def test_a_processed_file(service, server, status):
+    file = {key: value for key, value in FILE.items() if key != "status"}
+    server.replies = [answer({**file, "status": "uploaded"}), answer({**file, "status": "novel"}), error(404, "?")]
+    server.then = answer(file | status)
+    await tuning.wait_until_processed(service, "file-1", poll_seconds=0)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (answer({**FILE, "status": "uploaded"}), errors.ModelUnavailable),
+        (answer({**FILE, "status": "error"}), errors.ModelRefused),
+        (error(404, "No such file"), errors.ModelRefused),
+    ],
+)
+async def test_a_file_that_is_not_processed_in_time(service, server, reply, kind):
+    server.then = reply
+    with pytest.raises(kind):
+        await tuning.wait_until_processed(service, "file-1", poll_seconds=0, deadline=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"status": "succeeded", "fine_tuned_model": "ft:x"}, (True, True, None)),
+        ({"status": "failed", "error": {"code": "unsafe_file", "message": "m"}}, (True, False, "unsafe_file")),
+        ({"status": "cancelled"}, (True, False, None)),
+        ({"status": "paused"}, (False, False, None)),
+        ({"status": "something new"}, (False, False, None)),
+        ({"error": None}, (False, False, None)),
+        ({"error": {"code": None, "message": None, "param": None}}, (False, False, None)),
+        ({"error": "text"}, (False, False, None)),
+    ],
+)
+async def test_statuses(service, server, change, expected):
+    server.then = answer(JOB | change)
+    job = await tuning.get_job(service, "ftjob-1")
+    assert (job.is_final, job.succeeded, job.error_code) == expected
+
+
+async def test_a_job_in_full_and_in_disorder(service, server):
+    full = {
+        "status": "succeeded",
+        "fine_tuned_model": "ft:gpt-4.1-mini:org:x:1",
+        "trained_tokens": 1234,
+        "estimated_finish": 1_790_000_000,
+        "error": {"code": "x", "message": "See sk-abcdef1234567890\nline"},
+        "unheard_of": [1],
+    }
+    server.replies = [answer(JOB | full)]
+    job = await tuning.get_job(service, "ftjob-1")
+    assert (job.fine_tuned_model, job.trained_tokens) == ("ft:gpt-4.1-mini:org:x:1", 1234)
+    assert (job.estimated_finish, job.training_file) == (1_790_000_000.0, "file-1")
+    assert job.error_message == "See [hidden] line"
+    server.then = answer(
+        JOB | {"fine_tuned_model": 3, "trained_tokens": "x", "estimated_finish": True, "training_file": []}
+    )
+    job = await tuning.get_job(service, "ftjob-1")
+    nothing = (job.fine_tuned_model, job.trained_tokens, job.estimated_finish, job.training_file)
+    assert nothing == (None, None, None, None)
+
+
+def pages(items, size=2):
+    """A list in pages, as OpenAI pages it, with one item that makes no sense."""
+
+    async def reply(request):
+        ids = [item.get("id") for item in items]
+        after = request.query.get("after")
+        start = ids.index(after) + 1 if after else 0
+        shown = items[start : start + size]
+        return await answer({"data": shown, "has_more": start + size < len(items)})(request)
+
+    return reply
+
+
+async def test_jobs_are_found_again(service, server):
+    ours = {"tumblrbot_training": "7"}
+    server.then = pages(
+        [
+            JOB | {"id": "a", "training_file": "file-2", "metadata": ours},
+            JOB | {"id": "b", "metadata": {"tumblrbot_training": "8"}},
+            JOB | {"id": "c", "metadata": ours},
+            {"id": "d"},
+            JOB | {"id": "e", "metadata": None},
+            JOB | {"id": "f", "metadata": {}},
+        ]
+    )
+    found = await tuning.find_jobs(service, "file-1", marker="7")
+    assert [job.id for job in found] == ["c", "e", "f"]
+    assert len(server.seen) == 3
+
+
+async def test_a_file_is_found_again(service, server):
+    server.then = pages(
+        [
+            FILE | {"id": "a", "filename": "other.jsonl"},
+            FILE | {"id": "b", "status": "error"},
+            {"id": "x", "filename": 3},
+            FILE | {"id": "c"},
+        ]
+    )
+    assert await tuning.find_file(service, "posts.jsonl") == "c"
+    assert await tuning.find_file(service, "nothing.jsonl") is None
+    assert server.seen[0].query["purpose"] == "fine-tune"
+
+
+async def test_pages_that_never_end_do(service, server):
+    server.then = answer({"data": [FILE], "has_more": True})
+    assert await tuning.find_file(service, "nothing.jsonl") is None
+    assert len(server.seen) == 2
+
+
+async def test_the_loss_curve_comes_from_all_pages(service, server):
+    events = [
+        {"id": f"e{step}", "type": "metrics", "data": {"step": step, "train_loss": 3 - step / 10}}
+        for step in range(5, 0, -1)
+    ]
+    events[1:1] = [
+        {"id": "m", "type": "message", "data": {"step": 9, "train_loss": 9}},
+        {"id": "n", "type": "metrics", "data": None},
+        {"id": "o", "type": "metrics", "data": {"step": "x", "train_loss": True}},
+        {"id": "p", "type": "metrics", "data": {"step": 5, "train_loss": 99}},
+    ]
+    server.then = pages(events)
+    curve = await tuning.metrics(service, "ftjob-1")
+    assert curve == [(step, pytest.approx(3 - step / 10)) for step in range(1, 6)]
+
+
+async def test_cancelling_what_has_ended(service, server):
+    server.replies = [error(400, "Job has already completed"), answer(JOB | {"status": "cancelled"})]
+    assert (await tuning.cancel_job(service, "ftjob-1")).status == "cancelled"
+
+
+async def test_cancelling_what_cannot_be(service, server):
+    server.replies = [error(400, "Not now")]
+    with pytest.raises(errors.ModelRefused, match="Not now"):
+        await tuning.cancel_job(service, "ftjob-1")
+
+
+async def test_an_id_cannot_leave_its_place(service, server):
+    await tuning.get_job(service, "../../v1/files/x?y")
+    assert server.seen[0].raw_path == "/v1/fine_tuning/jobs/..%2F..%2Fv1%2Ffiles%2Fx%3Fy"
