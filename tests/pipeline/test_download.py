@@ -49,9 +49,7 @@ def test_every_post_is_stored_once(runs: list[tuple[int, int]], page: int):
     asyncio.run(check())
 
 
-changing = st.lists(
-    st.tuples(st.sampled_from(["add", "delete", "interrupt"]), st.integers(0, 10**6)), max_size=12
-)
+changing = st.lists(st.tuples(st.sampled_from(["add", "delete", "interrupt"]), st.integers(0, 10**6)), max_size=12)
 
 
 def check_changes(runs: list[tuple[int, int]], page: int, changes: list[tuple[str, int]]) -> None:

@@ -72,9 +72,7 @@ async def open_room(folder: Path, *, examples: int = 12) -> AsyncGenerator[Room,
     openai = OpenAIService(seed=1)
     openai.training_seconds = 0.3
     address = await openai.start()
-    service = ModelService(
-        Endpoint(f"{address}/v1", SecretStr(openai.api_key), MODEL), deadline=5.0, wait=wait_none()
-    )
+    service = ModelService(Endpoint(f"{address}/v1", SecretStr(openai.api_key), MODEL), deadline=5.0, wait=wait_none())
     database = await Database.open(folder / "bot.sqlite3")
     room = Room(openai, service, database)
     async with database.write() as connection:

@@ -237,6 +237,7 @@ async def test_stopping_the_bot_during_the_call_still_records_what_became_of_it(
             await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        assert (await draft(bench, draft_id)).state is DraftState.UNKNOWN, "the outcome was not written down"
         await settle(bench)
         assert (await draft(bench, draft_id)).state is DraftState.UPLOADED
         assert len(texts(bench)) == 1
