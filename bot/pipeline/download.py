@@ -61,6 +61,8 @@ async def download(
             async for progress in wait_until(reached.retry_at, QUOTA, Progress(0, None, line), clock=clock):
                 yield progress
             continue
+        except TumblrNotFound as error:
+            raise TumblrNotFound(f"Tumblr has no blog {waiting[0]}, or does not show it.", error.next_step) from error
         waiting.popleft()
         await _remember(database, blog, clock())
         found = 0
@@ -150,11 +152,12 @@ async def _next_place(
     database: Database, blog: Blog, place: _Place, page: PostPage, *, new: int, stop_at: int | None
 ) -> _Place | None:
     """Where to read on after this page, or None at the end."""
-    # A pinned post comes first out of its order, so it says nothing about where the page ends.
-    times = [post.timestamp for post in page.posts if not post.is_pinned]
-    newest = _newest(place.newest, page.posts)
-    if not page.posts or (not times and not new):
+    if not page.posts:
         return None
+    # On the very first page a pinned post comes out of its order, and says nothing about where the page ends.
+    is_first = place.before is None and not place.offset
+    times = [post.timestamp for post in page.posts if not (is_first and post.is_pinned)]
+    newest = _newest(place.newest, page.posts)
     if not times:
         return _Place(place.before, place.offset + _stride(page), newest)
     oldest = min(times)

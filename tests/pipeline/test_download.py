@@ -33,16 +33,19 @@ async def run(bench: Bench) -> list[Progress]:
     return [progress async for progress in download(bench.database, bench.tumblr, [NAME])]
 
 
-@given(runs=blogs, page=st.integers(2, 6))
-@example(runs=[(14, 1)], page=2)
-@example(runs=[(1, 1), (14, 1), (1, 1)], page=3)
+@given(runs=blogs, page=st.integers(2, 6), pinned=st.none() | st.integers(0, 200))
+@example(runs=[(14, 1)], page=2, pinned=None)
+@example(runs=[(1, 1), (14, 1), (1, 1)], page=3, pinned=None)
+@example(runs=[(1, 1), (1, 1), (1, 1)], page=2, pinned=1)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_post_is_stored_once(runs: list[tuple[int, int]], page: int):
+def test_every_post_is_stored_once(runs: list[tuple[int, int]], page: int, pinned: int | None):
     async def check() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with open_bench(Path(folder)) as bench:
                 bench.service.page_limit = page
                 fill(bench, runs)
+                if pinned is not None and bench.blog.posts:
+                    bench.blog.posts[pinned % len(bench.blog.posts)]["is_pinned"] = True
                 await run(bench)
                 assert await bench.stored() == bench.on_blog()
 
@@ -66,7 +69,9 @@ def check_changes(runs: list[tuple[int, int]], page: int, changes: list[tuple[st
                     async for _progress in stage:
                         what, which = left.pop() if left else ("nothing", 0)
                         if what == "add":
-                            bench.service.add_post(bench.blog, post(START + 10 + len(left), f"new {which} {len(left)}"))
+                            # Later posts are newer: what is back-dated is found by a full pass only.
+                            moment = START + 10 + len(changes) - len(left)
+                            bench.service.add_post(bench.blog, post(moment, f"new {which} {len(left)}"))
                         elif what == "delete" and bench.blog.posts:
                             gone = bench.blog.posts[which % len(bench.blog.posts)]
                             bench.service.delete_post(bench.blog, gone["id"])
