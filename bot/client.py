@@ -8,6 +8,7 @@ import logging
 import time
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -34,6 +35,9 @@ PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, embed_links=True, attach_files=True, read_message_history=True
 )
 """The smallest set that works; the invite link asks for these."""
+
+DISCORD_FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
+"""How a call to Discord fails: it said no, or there was no way to it (discord.py lets those pass as they are)."""
 
 
 def invite_link(application_id: int) -> str:
@@ -159,9 +163,15 @@ async def explain(interaction: discord.Interaction[Client], error: BaseException
             await interaction.followup.send(str(known), ephemeral=True)
         else:
             await interaction.response.send_message(str(known), ephemeral=True)
-    except discord.HTTPException as failure:
+    except DISCORD_FAILURES as failure:
         # The interaction has died (3 seconds, 15 minutes): the log is all that is left.
-        _log.warning("An answer could not be delivered (%d): %s", failure.code, known)
+        _log.warning("An answer could not be delivered (%s): %s", failure_in_words(failure), known)
+
+
+def failure_in_words(failure: BaseException) -> str:
+    """One of `DISCORD_FAILURES` for the log, without the addresses and tokens that its own text may hold."""
+    code = f" {failure.code}" if isinstance(failure, discord.HTTPException) else ""
+    return f"{type(failure).__name__}{code}"
 
 
 def _as_bot_error(error: BaseException) -> BotError:

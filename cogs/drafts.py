@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot.client import Client
 from bot.drafts import Draft, DraftState
 from bot.store import drafts as store
-from cogs.ui.draft_buttons import DraftButton
+from cogs.ui.draft_buttons import DraftButton, receive_form
 from cogs.ui.draft_message import DraftMessages
 from cogs.ui.limits import cut, embed, foreign
 
@@ -41,6 +41,11 @@ class DraftsCog(commands.Cog):
         counts = await store.count_by_state(app.database)
         waiting = await store.drafts_in(app.database, [DraftState.UNKNOWN, DraftState.PENDING], limit=_LISTED)
         await interaction.followup.send(embed=_queue(counts, waiting, interaction.guild_id), ephemeral=True)
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
+        if interaction.type is discord.InteractionType.modal_submit:
+            await receive_form(interaction)
 
 
 def _queue(counts: dict[DraftState, int], waiting: list[Draft], guild_id: int | None) -> discord.Embed:

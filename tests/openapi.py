@@ -76,6 +76,22 @@ def request_body_validator(spec, method, path, content_type=None):
     return spec.validator(f"{pointer}/content/{_escape(kind)}/schema")
 
 
+def template_of(spec, method, path):
+    """The entry of the description that a call was made to; raises LookupError where there is no such call."""
+    template = _template(spec.document["paths"], path)
+    if method.lower() not in spec.document["paths"][template]:
+        raise LookupError(f"{method} {path}")
+    return template
+
+
+def query_names(spec, method, path):
+    """The names that a call's query may have."""
+    entry = spec.document["paths"][template_of(spec, method, path)]
+    parameters = [*entry.get("parameters", []), *entry[method.lower()].get("parameters", [])]
+    resolved = [_at(spec.document, item["$ref"].removeprefix("#")) if "$ref" in item else item for item in parameters]
+    return {item["name"] for item in resolved if item["in"] == "query"}
+
+
 def problems(validator, value):
     """What is wrong with a value, one short line each; empty when it is as described."""
     return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]

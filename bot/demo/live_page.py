@@ -60,19 +60,20 @@ class LivePage:
         while True:
             now = len(self._env.http_requests)
             if now != drawn or time.monotonic() - drawn_at > _REDRAW_SECONDS:
-                async with self._turn:
-                    await self._redraw()
+                await self.redraw()
                 drawn, drawn_at = now, time.monotonic()
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _redraw(self) -> None:
-        self._remember()
-        set_clock(self._env)
-        try:
-            await self._preview.refresh()
-        except (SetupError, TimeoutError):
-            return  # the bot is in the middle of something that takes its time; the next round shows it
-        self._remember()
+    async def redraw(self) -> None:
+        """Redraw once, when it is our turn."""
+        async with self._turn:
+            self._remember()
+            set_clock(self._env)
+            try:
+                await self._preview.refresh()
+            except (SetupError, TimeoutError):
+                return  # the bot is in the middle of something that takes its time; the next round shows it
+            self._remember()
 
     def _remember(self) -> None:
         drawn: dict[str, dict[int, _Messages]] = {}

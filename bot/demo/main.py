@@ -15,8 +15,6 @@ from bot.app import Pace
 from bot.errors import BotError
 
 if TYPE_CHECKING:
-    from simcord.preview import Preview
-
     from bot.demo.world import World
 
 _PACE = Pace(
@@ -27,7 +25,6 @@ _PACE = Pace(
     tumblr_deadline=10.0,
     tumblr_retry=0.2,
 )
-_REFRESH_SECONDS = 0.5
 
 
 async def demo(*, tour: bool, port: int | None, open_browser: bool) -> int:
@@ -58,11 +55,18 @@ async def demo(*, tour: bool, port: int | None, open_browser: bool) -> int:
 
 async def _serve(world: World, *, port: int | None, open_browser: bool) -> None:
     """Show the channel as a page until it is closed or the process is told to stop."""
+    from bot.demo.live_page import LivePage, set_clock  # noqa: PLC0415 - an extra, see above
+
     await world.client.wait_until_ready()
-    preview = world.env.preview(world.channel, viewers=[world.owner, world.reviewer], layout="channel", port=port)
+    set_clock(world.env)
+    world.env.backend.bot_user.name = "tumblrbot"
+    await _greet(world)
+    preview = world.env.preview(
+        world.channel, viewers=[world.owner, world.reviewer, world.stranger], layout="channel", port=port
+    )
     async with preview:
         print(f"The bot is running. Open this page:\n\n    {preview.url}\n", flush=True)
-        print("Type /download in the box at the bottom of the page to begin. Ctrl+C ends the demo.", flush=True)
+        print("Press the button in it, or type /download in the box at its bottom. Ctrl+C ends the demo.", flush=True)
         if open_browser and sys.stdout.isatty():
             await asyncio.to_thread(webbrowser.open, preview.url)
         task = asyncio.current_task()
@@ -70,7 +74,7 @@ async def _serve(world: World, *, port: int | None, open_browser: bool) -> None:
             for name in (signal.SIGINT, signal.SIGTERM):
                 with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C raises KeyboardInterrupt by itself
                     asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-        following = asyncio.create_task(_follow(world, preview))
+        following = asyncio.create_task(LivePage(world.env, preview).follow())
         try:
             await preview.wait_closed()
         except asyncio.CancelledError:
@@ -80,18 +84,17 @@ async def _serve(world: World, *, port: int | None, open_browser: bool) -> None:
             await asyncio.gather(following, return_exceptions=True)
 
 
-async def _follow(world: World, preview: Preview) -> None:
-    """Redraw the page when something in the channel changed: simcord redraws by itself only after the page's actions."""
-    from simcord.backend.errors import SetupError  # noqa: PLC0415 - an extra, see above
+async def _greet(world: World) -> None:
+    """The page's first message: what this is, and a button to begin with."""
+    from cogs.ui.limits import embed  # noqa: PLC0415 - an extra, see above
+    from cogs.ui.next_step import step_view  # noqa: PLC0415
 
-    seen = -1
-    while True:
-        await asyncio.sleep(_REFRESH_SECONDS)
-        now = len(world.env.http_requests)
-        if now == seen:
-            continue
-        try:
-            await preview.refresh()
-        except SetupError:
-            continue  # the person is doing something right now; the page is redrawn after it
-        seen = now
+    greeting = embed(
+        title="A small world to try the bot in",
+        description="The bot is the real one. Tumblr and OpenAI are stand-ins on this machine, and the blog"
+        f" **{world.blog_name}** was made up for them. Nothing leaves this machine, and nothing is kept.\n"
+        "Begin with the button. Each step ends with a button to the next one: training data, screening, a voice,"
+        " and drafts, which go to the blog only if you approve them. Type `/` below to see every command.",
+    )
+    channel = world.client.get_partial_messageable(world.channel.id)
+    await channel.send(embed=greeting, view=step_view("download"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class World:
     reviewer: MemberActor
     stranger: MemberActor
     blog_name: str = field(default=sample_blog.BLOG_NAME)
+    clock: Callable[[], float] = time.time
 
     @property
     def messages(self) -> list[discord.Message]:
@@ -84,7 +86,7 @@ class World:
         """
         try:
             async with asyncio.timeout(seconds):
-                while not (found := condition()):
+                while not (found := condition()):  # noqa: ASYNC110 - what is waited for sets no event
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             error.add_note("\n".join(describe(message) for message in self.messages))
@@ -107,7 +109,7 @@ class World:
     async def restart(self) -> None:
         """Stop the bot and start it again on the same data, as an update of its container would."""
         await self.app.stop()
-        self.app, self.client = _bot(self.app.settings, self.directory, self.pace)
+        self.app, self.client = _bot(self.app.settings, self.directory, self.pace, self.clock)
         await self.app.start()
         await self.env.restart_bot(self.client)
 
@@ -120,8 +122,12 @@ async def open_world(
     sample: bool = True,
     configure: Callable[[Settings], Settings] = lambda settings: settings,
     seed: int = 1,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncGenerator[World]:
-    """Start everything, with the sample blog on the Tumblr stand-in if `sample`; stop everything at the end."""
+    """Start everything, with the sample blog on the Tumblr stand-in if `sample`; stop everything at the end.
+
+    `clock` is the bot's, in unix seconds; the services keep the real time.
+    """
     tumblr = TumblrService()
     openai = OpenAIService(seed=seed)
     addresses = await asyncio.gather(tumblr.start(), openai.start())
@@ -130,7 +136,7 @@ async def open_world(
         for post in sample_blog.load_posts():
             tumblr.add_post(blog, post)
     settings = configure(_settings(directory, tumblr, openai, *addresses))
-    app, client = _bot(settings, directory, pace)
+    app, client = _bot(settings, directory, pace, clock)
     env = Env(client)
     guild = env.create_guild("Lighthouse", id=GUILD_ID)
     channel = guild.create_text_channel("writing-room")
@@ -150,7 +156,9 @@ async def open_world(
             )
         }
     )
-    world = World(directory, tumblr, openai, settings, pace, app, client, env, channel, owner, reviewer, stranger)
+    world = World(
+        directory, tumblr, openai, settings, pace, app, client, env, channel, owner, reviewer, stranger, clock=clock
+    )
     try:
         await app.start()
         await env.start()
@@ -188,8 +196,8 @@ def _read_embed(embed: discord.Embed) -> list[str]:
     return parts
 
 
-def _bot(settings: Settings, directory: Path, pace: Pace) -> tuple[App, Client]:
-    app = App(settings, directory / "config.toml", pace=pace, dice=random.Random(7))  # noqa: S311 - chances
+def _bot(settings: Settings, directory: Path, pace: Pace, clock: Callable[[], float]) -> tuple[App, Client]:
+    app = App(settings, directory / "config.toml", pace=pace, clock=clock, dice=random.Random(7))
     return app, Client(app)
 
 

@@ -260,6 +260,7 @@ class JobRunner:
             if live.job.state is JobState.RUNNING and _is_cancelled(live):
                 raise
             if isinstance(error, BotError):
+                _log.warning("%s: %s", _name(live.job), error)
                 return JobState.FAILED, str(error)
             return JobState.FAILED, str(report_unexpected(_name(live.job), error))
         return JobState.SUCCEEDED, None

@@ -23,16 +23,6 @@ class PermittedView(discord.ui.View):
         await explain(interaction, error)
 
 
-class PermittedModal(discord.ui.Modal):
-    """A form with the one permission check and the one error path."""
-
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
-        await explain(interaction, error)
-
-
 async def explained(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, None]) -> None:
     """Do what a `DynamicItem` was pressed for, with the one error path: discord.py would only log what goes wrong."""
     try:

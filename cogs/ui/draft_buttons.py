@@ -1,9 +1,14 @@
-"""A draft's buttons, and the form to edit it. Their ids are `draft:<id>:<action>`; the truth is in the database."""
+"""A draft's buttons, and the form to edit it. Their ids are `draft:<id>:<action>`; the truth is in the database.
+
+discord.py keeps one form for each id, in memory: a form that was open while the bot restarted, or that two people have
+open, would be lost with all that was typed. So forms are read here by their id, as buttons are.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any, Self, cast
 
 import discord
 
@@ -11,7 +16,7 @@ from bot.client import Client, is_permitted
 from bot.drafts import Action, Draft, DraftState
 from bot.errors import DraftDecided
 from bot.store.drafts import get_draft
-from cogs.ui.buttons import PermittedModal, explained, person
+from cogs.ui.buttons import explained, person
 from cogs.ui.limits import MODAL_INPUT, length, web_address
 
 _LABELS = {
@@ -30,6 +35,7 @@ _ANSWERS = {
     Action.RESEND: "Draft {id} is being sent again to {blog}.",
 }
 _PARTS = 4  # inputs of a form that hold text; a fifth is for the tags
+_FORM = re.compile(r"draft:(?P<id>\d+):form")
 
 
 class DraftButton(
@@ -86,25 +92,42 @@ class DraftButton(
         await interaction.response.send_modal(EditForm(draft, parts))
 
 
-class EditForm(PermittedModal):
-    """The text in as many parts as Discord's forms need, then the tags."""
+class EditForm(discord.ui.Modal):
+    """The text in as many parts as Discord's forms need, then the tags. `receive_form` gets what is sent."""
 
     def __init__(self, draft: Draft, parts: list[str]) -> None:
         super().__init__(title=f"Edit draft {draft.id}", custom_id=f"draft:{draft.id}:form")
-        self._draft_id = draft.id
-        self._texts: list[discord.ui.TextInput[Any]] = []
         for number, part in enumerate(parts, 1):
             label = "Text" if len(parts) == 1 else f"Text, part {number} of {len(parts)}"
-            self._texts.append(_field(label, f"text-{number}", part, required=number == 1))
-        self._tags = _field("Tags, separated by commas", "tags", ", ".join(draft.tags), required=False)
-        for item in (*self._texts, self._tags):
-            self.add_item(item)
+            self.add_item(_field(label, f"text-{number}", part, required=number == 1))
+        self.add_item(_field("Tags, separated by commas", "tags", ", ".join(draft.tags), required=False))
 
-    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        text = "".join(item.value for item in self._texts)
-        await interaction.client.app.edit(self._draft_id, person(interaction), text=text, tags=self._tags.value)
-        await interaction.followup.send(f"Draft {self._draft_id} has its new text.", ephemeral=True)
+
+async def receive_form(interaction: discord.Interaction[Client]) -> None:
+    """Take what somebody typed into an `EditForm`, whichever process showed it; leave every other form alone."""
+    values = dict(_values(cast("object", interaction.data)))
+    found = _FORM.fullmatch(values.pop("custom_id", ""))
+    if found is not None and await is_permitted(interaction):
+        await explained(interaction, _save(interaction, int(found["id"]), values))
+
+
+async def _save(interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]) -> None:
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    text = "".join(values.get(f"text-{number}", "") for number in range(1, _PARTS + 1))
+    await interaction.client.app.edit(draft_id, person(interaction), text=text, tags=values.get("tags", ""))
+    await interaction.followup.send(f"Draft {draft_id} has its new text.", ephemeral=True)
+
+
+def _values(part: object) -> Iterator[tuple[str, str]]:
+    """The form's id as "custom_id", then each input's id and text, however deep Discord nests them."""
+    if not isinstance(part, dict):
+        return
+    fields = cast("dict[str, object]", part)
+    name, value, inner = fields.get("custom_id"), fields.get("value"), fields.get("components", fields.get("component"))
+    if isinstance(name, str):
+        yield (name, value) if isinstance(value, str) else ("custom_id", name)
+    for child in cast("list[object]", inner) if isinstance(inner, list) else [inner]:
+        yield from _values(child)
 
 
 def _field(label: str, custom_id: str, value: str, *, required: bool) -> discord.ui.TextInput[Any]:

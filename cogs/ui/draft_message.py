@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import discord
 
-from bot.client import Client
+from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.drafts import Draft, DraftState, UploadState
+from bot.errors import BotError
+from bot.jobs.background import report_unexpected
 from bot.store import drafts as store
+from bot.store.database import carry_through
 from cogs.ui.draft_buttons import draft_view
 from cogs.ui.limits import DESCRIPTION, cut, embed, foreign
 from cogs.ui.words import dollars
@@ -37,9 +41,10 @@ _DID = {
     UploadState.PUBLISHED: "Published on {blog}.",
     UploadState.PRIVATE: "Posted on {blog} as a private post.",
 }
-_BATCH = 20
+_BATCH = 200  # so many that drafts of a channel that is gone cannot crowd out the others
 _REST = 60.0
 _AFTER_FAILURE = 15.0
+_DEADLINE = 30.0  # seconds for one message
 
 
 class DraftMessages:
@@ -55,15 +60,34 @@ class DraftMessages:
         app = self._client.app
         while True:
             app.drafts_changed.clear()
-            behind = await store.drafts_to_show(app.database, limit=_BATCH)
-            failed = [draft for draft in behind if not await self._show(draft)]
+            try:
+                behind, failed = await self._catch_up()
+            except BotError as error:  # the disk is full, say: it may have room again later
+                _log.error("Drafts could not be shown: %s", error)
+                behind, failed = False, True
             if behind and not failed:
                 continue  # there may be more than a batch
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_AFTER_FAILURE if failed else _REST):
                     await app.drafts_changed.wait()
-            except TimeoutError:
-                continue
+
+    async def _catch_up(self) -> tuple[bool, bool]:
+        """Show a batch of drafts. Returns whether there were any, and whether one of them could not be shown."""
+        behind = await store.drafts_to_show(self._client.app.database, limit=_BATCH)
+        failed = False
+        for draft in behind:
+            # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
+            try:
+                shown = await carry_through(self._show(draft))
+            except BotError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a defect in one draft must not hide all others
+                report_unexpected(f"showing draft {draft.id}", error)
+                shown = False
+            failed = failed or not shown
+            # Edits share their channel's allowance: a pause between them keeps room for answers to people.
+            await asyncio.sleep(min(self._edit_interval, 1.0))
+        return bool(behind), failed
 
     async def _show(self, draft: Draft) -> bool:
         """Bring one message up to date. False when Discord did not let us; it is tried again later."""
@@ -74,22 +98,21 @@ class DraftMessages:
         shown, view = render(draft), draft_view(draft)
         message_id = draft.message_id
         try:
-            if message_id is not None:
-                try:
-                    await channel.get_partial_message(message_id).edit(embed=shown, view=view)
-                except discord.NotFound:
-                    message_id = None  # somebody deleted the message; the draft is still there
-            if message_id is None:
-                message_id = (await channel.send(embed=shown, view=view or discord.utils.MISSING)).id
-        except discord.HTTPException as error:
-            _log.warning("Draft %d could not be shown (Discord's code %d).", draft.id, error.code)
+            async with asyncio.timeout(_DEADLINE):
+                if message_id is not None:
+                    try:
+                        await channel.get_partial_message(message_id).edit(embed=shown, view=view)
+                    except discord.NotFound:
+                        message_id = None  # somebody deleted the message; the draft is still there
+                if message_id is None:
+                    message_id = (await channel.send(embed=shown, view=view or discord.utils.MISSING)).id
+        except DISCORD_FAILURES as error:
+            _log.warning("Draft %d could not be shown (%s).", draft.id, failure_in_words(error))
             return False
         async with self._client.app.database.write() as connection:
             await store.draft_shown(
                 connection, draft.id, version=draft.version, channel_id=channel_id, message_id=message_id
             )
-        # Edits share their channel's allowance: a pause between them keeps room for answers to people.
-        await asyncio.sleep(min(self._edit_interval, 1.0))
         return True
 
 

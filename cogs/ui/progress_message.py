@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 import discord
 
-from bot.client import Client
+from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
+from bot.store.database import carry_through
 from cogs.ui.limits import CONTENT, cut, embed, foreign
 from cogs.ui.next_step import next_step_view
 from cogs.ui.stop_button import stop_view
@@ -29,6 +30,9 @@ _OLDER_AFTER = 5 * 60.0
 _SLOWER = 3.0  # times the usual pause, once the message is older
 _PREVIEW = 700  # characters; a glance, not the whole post
 _EDIT_TOO_OLD = 30046
+_TRIES = 3
+_AFTER_OUTAGE = 30.0  # times the usual pause, when Discord takes the outcome nowhere
+_DEADLINE = 30.0  # seconds for one message
 _TITLES = {
     "download": "Downloading posts",
     "examples": "Making training data",
@@ -84,57 +88,76 @@ class ProgressMessages:
             if state.progress is not None:
                 speed.saw(state.progress.done)
             delivered = await self._deliver(state, speed)
+            for _ in range(_TRIES - 1):
+                if delivered:
+                    break
+                # Nothing new may come for an hour, so this is not left for the next state.
+                await asyncio.sleep(self._edit_interval * _SLOWER)
+                state = await runner.get(job.id) or state  # noqa: PLW2901 - the newest there is
+                delivered = await self._deliver(state, speed)
             if state.state.is_final:
-                if not delivered:
-                    await self._tell_requester(state)
+                while not (delivered or await self._tell_requester(state)):
+                    await asyncio.sleep(self._edit_interval * _AFTER_OUTAGE)
+                    delivered = await self._deliver(state, speed)
                 await runner.message_final(job.id)
                 return
             age = self._clock() - (state.message_posted_at or self._clock())
             await asyncio.sleep(self._edit_interval * (_SLOWER if age > _OLDER_AFTER else 1.0))
 
     async def _deliver(self, job: Job, speed: Speed) -> bool:
-        """Edit the message, or post a fresh one where there is none that can be edited. False when neither works."""
+        """Bring the job's message up to date. False when Discord did not let us."""
         channel_id = job.channel_id or self._client.app.settings.discord.channel_id
         if channel_id is None:
             return False
-        channel = self._client.get_partial_messageable(channel_id)
-        shown = render(job, speed)
-        view = _view(job)
-        posted_at = job.message_posted_at
-        old_link = ""
         try:
-            if job.message_id is not None:
-                message = channel.get_partial_message(job.message_id)
-                if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
-                    try:
-                        await message.edit(content=None, embed=shown, view=view)
-                    except discord.HTTPException as error:
-                        if not isinstance(error, discord.NotFound) and error.code != _EDIT_TOO_OLD:
-                            raise
-                    else:
-                        return True
-                old_link = f"Continued from https://discord.com/channels/{self._guild}/{channel_id}/{job.message_id}"
-            content = cut(old_link, CONTENT) or None
-            sent = await channel.send(content=content, embed=shown, view=view or discord.utils.MISSING)
-            await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
-        except discord.HTTPException as error:
-            _log.warning("The progress of job %d could not be shown (Discord's code %d).", job.id, error.code)
+            # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
+            await carry_through(self._edit_or_send(job, render(job, speed), channel_id))
+        except DISCORD_FAILURES as error:
+            _log.warning("The progress of job %d could not be shown (%s).", job.id, failure_in_words(error))
             return False
         return True
+
+    async def _edit_or_send(self, job: Job, shown: discord.Embed, channel_id: int) -> None:
+        """Edit the message, or post a fresh one where there is none, or none that can be edited for much longer."""
+        channel = self._client.get_partial_messageable(channel_id)
+        view = _view(job)
+        content: str | None = None
+        async with asyncio.timeout(_DEADLINE):
+            if job.message_id is not None:
+                posted_at = job.message_posted_at
+                old = f"Continued from https://discord.com/channels/{self._guild}/{channel_id}/{job.message_id}"
+                content = cut(old, CONTENT)
+                if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
+                    try:
+                        await channel.get_partial_message(job.message_id).edit(embed=shown, view=view)
+                    except discord.NotFound:
+                        content = None  # somebody deleted it, so there is nothing to link to
+                    except discord.HTTPException as error:
+                        if error.code != _EDIT_TOO_OLD:
+                            raise
+                    else:
+                        return
+            sent = await channel.send(content=content, embed=shown, view=view or discord.utils.MISSING)
+        await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
 
     @property
     def _guild(self) -> str:
         return str(self._client.app.settings.discord.guild_id or "@me")
 
-    async def _tell_requester(self, job: Job) -> None:
-        """The channel is gone or closed to the bot: the person who asked gets the outcome as a direct message."""
+    async def _tell_requester(self, job: Job) -> bool:
+        """The channel is gone or closed to the bot: the person who asked gets the outcome as a direct message.
+
+        False when that may work later; True as well when this person takes no messages from the bot.
+        """
         if job.requester_id is None:
-            return
+            return True
         try:
             user = await self._client.fetch_user(job.requester_id)
             await user.send(embed=render(job, Speed()))
-        except discord.HTTPException as error:
-            _log.warning("The outcome of job %d could not be delivered (Discord's code %d).", job.id, error.code)
+        except DISCORD_FAILURES as error:
+            _log.warning("The outcome of job %d could not be delivered (%s).", job.id, failure_in_words(error))
+            return isinstance(error, (discord.Forbidden, discord.NotFound))
+        return True
 
 
 def render(job: Job, speed: Speed) -> discord.Embed:

@@ -1,6 +1,5 @@
 """One honest path through all of it, as a person would walk it."""
 
-
 import pytest
 
 from bot.demo.tour import walk
