@@ -120,6 +120,7 @@ class Client(commands.Bot):
             return
         guild = discord.Object(guild_id)
         self.tree.copy_global_to(guild=guild)
+        self.tree.clear_commands(guild=None)  # they live on the one server, and nowhere else
         payload = [command.to_dict(self.tree) for command in self.tree.get_commands(guild=guild)]
         described = json.dumps([self.application_id, guild_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()

@@ -21,7 +21,8 @@ class Progress:
     """One moment of a stage.
 
     `total` is None when nobody knows it, and a guess when `total_is_estimate`. `wait_until` is in unix seconds and
-    goes with `waiting_for`. `facts` are label-value pairs for the result (shown when the stage is done).
+    goes with `waiting_for`. `facts` are label-value pairs for the result (shown when the stage is done), `curve`
+    is the training loss by step.
     """
 
     done: int
@@ -33,3 +34,4 @@ class Progress:
     waiting_for: str | None = None
     wait_until: float | None = None
     facts: tuple[tuple[str, str], ...] = field(default=())
+    curve: tuple[tuple[int, float], ...] = field(default=())

@@ -12,6 +12,7 @@ from bot.errors import BotError
 from bot.store import datasets, spending
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
+from bot.training import VoiceKind
 from cogs.ui.limits import embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.progress_message import ProgressMessages
@@ -40,9 +41,10 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
     jobs = await app.runner.active()
     used = await spending.used_this_month(app.database, app.clock())
     try:
-        voice = (await app.voice()).name
+        writer = await app.voice()
+        voice, is_trained = writer.name, writer.kind is VoiceKind.FINE_TUNED
     except BotError as error:
-        voice = str(error)
+        voice, is_trained = str(error), False
     posts = "\n".join(f"{foreign(blog.name)}: {n.all:,} posts, {n.valid:,} usable" for blog, n in counts)
     data = "none yet"
     if dataset is not None:
@@ -65,7 +67,9 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
     elif dataset.screened_with is None:
         following, line = "moderate", "Next: screen the training data. /generate works already, without training."
     else:
-        following, line = "generate", "Next: write some drafts. /finetune trains a voice of its own."
+        following, line = "generate", "Next: write some drafts."
+        if not is_trained:
+            line += " /finetune trains a voice of its own."
     return embed(title="Where everything stands", description=line, fields=fields), following
 
 

@@ -26,6 +26,7 @@ MODAL_INPUT = 4000
 
 _ELLIPSIS = "…"
 _INVITE = re.compile(r"(discord(?:app)?\.(?:gg|com|me|io))(?=/)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[^\s<>]+")
 _ZERO_WIDTH = "\u200b"
 
 
@@ -49,12 +50,22 @@ def cut(text: str, limit: int) -> str:
 
 def foreign(text: str) -> str:
     """Text of a blog, a model or a stranger, made harmless: no markdown, no mentions, no invites, no masked links."""
-    escaped = discord.utils.escape_markdown(discord.utils.escape_mentions(_without_surrogates(text)))
-    # escape_markdown leaves link syntax, headings, lists and quotes, which render in embeds.
-    escaped = re.sub(r"([\[\]()])", r"\\\1", escaped)
-    escaped = re.sub(r"^(\s*)(#{1,3}|-#?|\+|\d+\.)(?=\s)", _escape_line_start, escaped, flags=re.MULTILINE)
-    escaped = re.sub(r"<(?=[@#:/]|t:|id:|a:)", f"<{_ZERO_WIDTH}", escaped)
-    return _INVITE.sub(lambda found: found[1].replace(".", f".{_ZERO_WIDTH}"), escaped)
+    whole = _without_surrogates(text)
+    escaped: list[str] = []
+    position = 0
+    for address in _ADDRESS.finditer(whole):
+        # An address stays as it is: Discord would take a backslash for a part of it.
+        escaped += [_escape(whole[position : address.start()]), address[0]]
+        position = address.end()
+    escaped.append(_escape(whole[position:]))
+    harmless = discord.utils.escape_mentions("".join(escaped))
+    return _INVITE.sub(lambda found: found[1].replace(".", f".{_ZERO_WIDTH}"), harmless)
+
+
+def _escape(text: str) -> str:
+    text = re.sub(r"([\\*_~|`\[\]()])", r"\\\1", text)
+    text = re.sub(r"^(\s*)(#{1,3}|-#|-|\+|>{1,3}|\d+\.)(?=\s)", _escape_line_start, text, flags=re.MULTILINE)
+    return re.sub(r"<(?=[@#:/]|t:|id:|a:)", f"<{_ZERO_WIDTH}", text)
 
 
 def _escape_line_start(found: re.Match[str]) -> str:

@@ -19,6 +19,7 @@ _LABELS = {
     "finetune": "Train a voice",
     "generate": "Write drafts",
 }
+_REMEDY = re.compile(rf"/({'|'.join(_LABELS)})\b")
 _AFTER = {
     "download": ("examples",),
     "examples": ("moderate",),
@@ -52,8 +53,12 @@ class NextStepButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"
 
 
 def next_step_view(job: Job) -> discord.ui.View | None:
-    """What follows a finished stage; the same stage again when it failed."""
-    kinds = _AFTER.get(job.kind, ()) if job.state is JobState.SUCCEEDED else (job.kind,)
+    """What follows a finished stage; after a failure the stage that its sentence names, then the same again."""
+    if job.state is JobState.SUCCEEDED:
+        kinds = _AFTER.get(job.kind, ())
+    else:
+        remedy = _REMEDY.search(job.error or "")
+        kinds = tuple(dict.fromkeys((remedy[1], job.kind))) if remedy else (job.kind,)
     return step_view(*kinds) if kinds else None
 
 

@@ -7,9 +7,11 @@ message before the hour is up (Discord limits edits of older ones, error 30046).
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import discord
@@ -18,6 +20,7 @@ from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
 from bot.store.database import carry_through
+from cogs.ui.charts import loss_curve
 from cogs.ui.limits import CONTENT, cut, embed, foreign
 from cogs.ui.next_step import next_step_view
 from cogs.ui.stop_button import stop_view
@@ -33,6 +36,9 @@ _EDIT_TOO_OLD = 30046
 _TRIES = 3
 _AFTER_OUTAGE = 30.0  # times the usual pause, when Discord takes the outcome nowhere
 _DEADLINE = 30.0  # seconds for one message
+_PICTURE = "loss.png"
+_BESIDE = 24  # characters of a fact that still fit beside another one
+_STOPPED = {"finetune": "Stopped. The training is cancelled at its service as well."}
 _TITLES = {
     "download": "Downloading posts",
     "examples": "Making training data",
@@ -111,17 +117,19 @@ class ProgressMessages:
             return False
         try:
             # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
-            await carry_through(self._edit_or_send(job, render(job, speed), channel_id))
+            await carry_through(self._edit_or_send(job, render(job, speed), channel_id, await _picture(job)))
         except DISCORD_FAILURES as error:
             _log.warning("The progress of job %d could not be shown (%s).", job.id, failure_in_words(error))
             return False
         return True
 
-    async def _edit_or_send(self, job: Job, shown: discord.Embed, channel_id: int) -> None:
+    async def _edit_or_send(self, job: Job, shown: discord.Embed, channel_id: int, picture: bytes | None) -> None:
         """Edit the message, or post a fresh one where there is none, or none that can be edited for much longer."""
         channel = self._client.get_partial_messageable(channel_id)
         view = _view(job)
         content: str | None = None
+        if picture is not None:
+            shown.set_image(url=f"attachment://{_PICTURE}")
         async with asyncio.timeout(_DEADLINE):
             if job.message_id is not None:
                 posted_at = job.message_posted_at
@@ -129,7 +137,9 @@ class ProgressMessages:
                 content = cut(old, CONTENT)
                 if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
                     try:
-                        await channel.get_partial_message(job.message_id).edit(embed=shown, view=view)
+                        await channel.get_partial_message(job.message_id).edit(
+                            embed=shown, view=view, attachments=_files(picture)
+                        )
                     except discord.NotFound:
                         content = None  # somebody deleted it, so there is nothing to link to
                     except discord.HTTPException as error:
@@ -137,7 +147,14 @@ class ProgressMessages:
                             raise
                     else:
                         return
-            sent = await channel.send(content=content, embed=shown, view=view or discord.utils.MISSING)
+            sent = await channel.send(
+                content=content, embed=shown, view=view or discord.utils.MISSING, files=_files(picture)
+            )
+            if content is not None and job.message_id is not None:
+                # The old message must not go on showing a bar that stands still.
+                moved = embed(title=shown.title or "", description=f"It goes on in {sent.jump_url}.")
+                with suppress(discord.HTTPException):
+                    await channel.get_partial_message(job.message_id).edit(embed=moved, view=None)
         await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
 
     @property
@@ -171,7 +188,7 @@ def render(job: Job, speed: Speed) -> discord.Embed:
         case JobState.CANCELLING:
             lines = ["Stopping."]
         case JobState.CANCELLED:
-            lines = ["Stopped. What was done until then is kept."]
+            lines = [_STOPPED.get(job.kind, "Stopped. What was done until then is kept.")]
         case JobState.FAILED:
             lines = [job.error or "It did not work."]
             if progress.done:
@@ -179,7 +196,7 @@ def render(job: Job, speed: Speed) -> discord.Embed:
         case JobState.SUCCEEDED:
             pass
     if job.state.is_final:
-        fields += [(foreign(label), foreign(value), True) for label, value in progress.facts]
+        fields += [(foreign(label), foreign(value), len(value) <= _BESIDE) for label, value in progress.facts]
     if progress.preview is not None and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
         fields.append(_preview(progress.preview))
     return embed(
@@ -189,6 +206,16 @@ def render(job: Job, speed: Speed) -> discord.Embed:
         fields=fields,
         footer=f"Job {job.id}, asked for by {job.requested_by}",
     )
+
+
+async def _picture(job: Job) -> bytes | None:
+    """The loss curve of a training that has ended; None where there is none, or nothing to draw it with."""
+    curve = job.progress.curve if job.progress is not None else ()
+    return await asyncio.to_thread(loss_curve, curve) if curve and job.state.is_final else None
+
+
+def _files(picture: bytes | None) -> list[discord.File]:
+    return [discord.File(io.BytesIO(picture), _PICTURE)] if picture is not None else []
 
 
 def _how_far(progress: Progress, speed: Speed) -> list[str]:
@@ -207,8 +234,8 @@ def _how_far(progress: Progress, speed: Speed) -> list[str]:
                 count += f" · about {duration((progress.total - progress.done) / rate)} left"
         lines.append(count)
     if progress.waiting_for is not None:
-        when = f" until {relative(progress.wait_until)}" if progress.wait_until is not None else ""
-        lines.append(f"Waiting for {foreign(progress.waiting_for)}{when}.")
+        when = f" It goes on {relative(progress.wait_until)}." if progress.wait_until is not None else ""
+        lines.append(f"Waiting for {foreign(progress.waiting_for)}.{when}")
     return lines
 
 

@@ -21,6 +21,8 @@ def relative(moment: float) -> str:
 
 def dollars(amount: float) -> str:
     """An amount of money; small ones keep their first digits."""
+    if 0 < amount < 0.0001:  # noqa: PLR2004 - the last digit shown
+        return "under $0.0001"
     return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"  # noqa: PLR2004 - ten cents
 
 

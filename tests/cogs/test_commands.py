@@ -6,6 +6,7 @@ import logging
 import re
 from pathlib import Path
 
+import discord
 import pytest
 from discord import app_commands
 
@@ -269,7 +270,8 @@ async def test_a_bot_that_is_not_on_the_server_says_how_to_add_it(tmp_path: Path
 
 
 async def test_every_command_and_option_is_described_within_discords_limits(small: World):
-    commands = list(small.client.tree.get_commands())
+    commands = list(small.client.tree.get_commands(guild=discord.Object(GUILD_ID)))
+    assert not small.client.tree.get_commands(), "they live on the one server, and nowhere else"
     assert {command.name for command in commands} == set(COMMANDS)
     for command in commands:
         assert isinstance(command, app_commands.Command)

@@ -1,9 +1,12 @@
 """One honest path through all of it, as a person would walk it."""
 
+import sys
+
 import pytest
 
 from bot.demo.tour import walk
 from bot.demo.world import World
+from tests.cogs.acts import stage, up_to
 
 
 async def test_the_tour_ends_with_exactly_the_approved_drafts_on_the_blog(
@@ -31,3 +34,13 @@ async def test_few_shot_writes_without_any_training(world: World):
     assert all(message.embeds[0].fields[1].value == "few-shot" for message in drafts)
     prompts = [request.body for request in world.openai.requests if request.path == "/v1/chat/completions"]
     assert "<post>" in str(prompts[0])
+
+
+async def test_a_training_ends_with_its_loss_curve(world: World, monkeypatch: pytest.MonkeyPatch):
+    await up_to(world, "examples")
+    for drawn in (True, False):
+        if not drawn:
+            monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as without the charts extra
+        done = await stage(world, "finetune")
+        assert "Loss" in [field.name for field in done.embeds[0].fields]
+        assert [attachment.filename for attachment in done.attachments] == (["loss.png"] if drawn else [])

@@ -50,6 +50,14 @@ def test_every_embed_keeps_every_limit(title, description, author, footer, field
     assert sum(length(part or "") for part in parts) <= 6000
 
 
+def test_an_escape_of_their_own_does_not_undo_ours():
+    assert foreign("\\[click](https://example.invalid)") == "\\\\\\[click\\]\\(https://example.invalid)"
+
+
+def test_an_address_stays_whole():
+    assert foreign("see https://example.invalid/a_b_c now") == "see https://example.invalid/a_b_c now"
+
+
 @pytest.mark.parametrize(
     ("text", "forbidden"),
     [

@@ -54,7 +54,7 @@ async def test_a_waiting_download_shows_how_far_it_is_and_until_when_it_waits(tm
         assert counts
         assert 20 < int(counts[1]) < 60
         assert re.search(r"`█+░+` \d\d%", text)
-        moment = re.search(r"Waiting for Tumblr's quota until <t:(\d+):R>\.", text)
+        moment = re.search(r"Waiting for Tumblr's quota\. It goes on <t:(\d+):R>\.", text)
         assert moment
         assert 0 < int(moment[1]) - time.time() <= 3700
         assert buttons(shown) == ["Stop"]
@@ -83,6 +83,11 @@ async def test_a_message_that_grows_old_is_followed_by_a_fresh_one(tmp_path: Pat
         link = f"https://discord.com/channels/{GUILD_ID}/{world.channel.id}/{first.id}"
         assert second.content == f"Continued from {link}"
         assert second.flags.suppress_embeds is False
+        old = await world.until(
+            lambda: m[0] if "It goes on in" in line((m := shown_with(world, TITLES["finetune"]))[0]) else None
+        )
+        assert second.jump_url in line(old)
+        assert not old.components, "a bar that stands still, with a button"
         world.openai.training_seconds = 0.01
         done = await outcome(world, "finetune")
         assert done.id == second.id
