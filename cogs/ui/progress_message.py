@@ -21,7 +21,7 @@ from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
 from bot.store.database import carry_through
 from cogs.ui.charts import loss_curve
-from cogs.ui.limits import CONTENT, cut, embed, foreign
+from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.next_step import next_step_view
 from cogs.ui.stop_button import stop_view
 from cogs.ui.words import bar, duration, relative
@@ -133,8 +133,7 @@ class ProgressMessages:
         async with asyncio.timeout(_DEADLINE):
             if job.message_id is not None:
                 posted_at = job.message_posted_at
-                old = f"Continued from https://discord.com/channels/{self._guild}/{channel_id}/{job.message_id}"
-                content = cut(old, CONTENT)
+                content = f"Continued from {self._link(channel_id, job.message_id)}"
                 if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
                     try:
                         await channel.get_partial_message(job.message_id).edit(
@@ -152,14 +151,15 @@ class ProgressMessages:
             )
             if content is not None and job.message_id is not None:
                 # The old message must not go on showing a bar that stands still.
-                moved = embed(title=shown.title or "", description=f"It goes on in {sent.jump_url}.")
+                moved = embed(title=shown.title or "", description=f"It goes on in {self._link(channel_id, sent.id)}.")
                 with suppress(discord.HTTPException):
                     await channel.get_partial_message(job.message_id).edit(embed=moved, view=None)
         await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
 
-    @property
-    def _guild(self) -> str:
-        return str(self._client.app.settings.discord.guild_id or "@me")
+    def _link(self, channel_id: int, message_id: int) -> str:
+        # Not `jump_url`: a partial channel does not know its server, and links into direct messages.
+        guild = self._client.app.settings.discord.guild_id or "@me"
+        return f"https://discord.com/channels/{guild}/{channel_id}/{message_id}"
 
     async def _tell_requester(self, job: Job) -> bool:
         """The channel is gone or closed to the bot: the person who asked gets the outcome as a direct message.
