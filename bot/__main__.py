@@ -101,14 +101,14 @@ async def _run(settings: Settings, path: Path) -> int:
     import discord  # noqa: PLC0415 - as above
 
     app = App(settings, path)
-    await app.start()
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # the bot never speaks
     client = Client(app)
-    app.background.spawn(
-        "health", keep_beating(app.database, beat_file(settings.data_directory), lambda: gateway_state(client))
-    )
     _stop_on_signals(asyncio.current_task())
     try:
+        await app.start()
+        app.background.spawn(
+            "health", keep_beating(app.database, beat_file(settings.data_directory), lambda: gateway_state(client))
+        )
         async with client:
             await client.start(settings.discord.token.get_secret_value())
     except discord.LoginFailure as error:

@@ -312,7 +312,7 @@ class App:
 
     async def _remember_model(self, training: Training) -> None:
         """config.toml follows the newest model, as it did in tumblrbot."""
-        values = {"fine_tuned_model": training.fine_tuned_model or "", "job_id": training.service_job_id or ""}
+        values = {"fine_tuned_model": training.fine_tuned_model or "", "job_id": ""}  # no job is under way any more
         self.settings = self.settings.model_copy(update=values)
         try:
             await asyncio.to_thread(write_options, self._settings_path, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import discord
@@ -13,6 +14,7 @@ from bot.client import PERMISSIONS, invite_link
 from bot.config import Settings, Use
 from bot.errors import BotError, DatabaseInUse
 from bot.language.models import describe_model
+from bot.posts import Blog
 from bot.store.database import Database
 from bot.tumblr.identifiers import parse_identifier
 
@@ -45,7 +47,7 @@ async def check_services(app: App) -> AsyncIterator[Finding]:
         yield Finding("Tumblr account", "Tumblr did not answer.", "Check the network, and try again later.")
     else:
         yield Finding("Tumblr account", f"Connected as {account.name}, with {len(account.blogs)} blogs.")
-        yield _destination(app.settings, {blog.name for blog in account.blogs} | {blog.uuid for blog in account.blogs})
+        yield _destination(app.settings, {name for blog in account.blogs for name in _names(blog)})
     for name in app.settings.download_blog_identifiers:
         yield await _blog(app, name)
     if not app.settings.download_blog_identifiers:
@@ -67,9 +69,9 @@ async def check_discord(client: discord.Client, settings: Settings) -> AsyncIter
         return
     try:
         guild = await client.fetch_guild(guild_id)
-        me = await guild.fetch_member(application.id)
+        me = await guild.fetch_member(client.user.id if client.user else application.id)
         channels = await guild.fetch_channels()
-    except discord.HTTPException:
+    except (discord.NotFound, discord.Forbidden):
         yield Finding("Server", f"The bot is not on the server {guild_id}.", f"Add it with this link: {link}")
         return
     yield Finding("Server", f"{guild.name}.")
@@ -122,6 +124,13 @@ def _destination(settings: Settings, owned: set[str]) -> Finding:
             "Set `upload_blog_identifier` to one that is.",
         )
     return Finding("Destination", f"Approved drafts go to {blog}, as {settings.tumblr.upload_state}.")
+
+
+def _names(blog: Blog) -> set[str]:
+    """Everything that `parse_identifier` may make of what people call a blog; a custom domain stands in its address."""
+    with suppress(BotError):
+        return {blog.name, blog.uuid, parse_identifier(blog.url)}
+    return {blog.name, blog.uuid}
 
 
 async def _blog(app: App, name: str) -> Finding:

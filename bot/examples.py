@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Example:
+
+# gc=False: with a hundred thousand of them in hand, each full garbage collection would stop the whole bot for 0.2 s.
+class Example(msgspec.Struct, frozen=True, gc=False):
     """One line of training data. `blog_uuid` and `post_id` are None for a custom prompt; `tokens` is its length."""
 
     user: str

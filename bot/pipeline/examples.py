@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import regex
 
 from bot.errors import NothingToDo
 from bot.examples import Example, training_line
-from bot.language.tokens import count_many
+from bot.language.tokens import count, count_many
 from bot.progress import Preview, Progress
 from bot.store import datasets
 from bot.store import posts as post_store
@@ -95,7 +96,10 @@ async def make_examples(
     examples = await asyncio.to_thread(_finished, examples, times, rules.developer_message)
     digest = await asyncio.to_thread(_digest, rules, examples)
     before = await datasets.newest_dataset(database)
-    if before is not None and before.digest == digest and await asyncio.to_thread(training_data_file.exists):
+    if before is not None and before.digest == digest:
+        # The file may be gone, or a run that was cut off may have left it ahead of the dataset.
+        same = await datasets.training_examples(database, before.id)
+        await asyncio.to_thread(write_training_file, training_data_file, rules.developer_message, same)
         yield Progress(
             len(examples),
             len(examples),
@@ -147,6 +151,12 @@ def read_custom_prompts(path: Path) -> list[tuple[str, str]]:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise NothingToDo(
+            f"{path.name} cannot be read ({type(error).__name__}).",
+            "Correct `custom_prompts_file`, or the file's rights.",
+        ) from None
+    content = content.removeprefix(codecs.BOM_UTF8)  # Windows editors put it there
     pairs: list[tuple[str, str]] = []
     problems: list[str] = []
     for number, line in enumerate(content.splitlines(), 1):
@@ -229,24 +239,27 @@ def _without(patterns: Sequence[regex.Pattern[str]], posts: Sequence[ExamplePost
 def _finished(examples: Sequence[Example], times: Sequence[int], developer_message: str) -> list[Example]:
     """Break up model markers, count tokens, hold out the newest posts. CPU work: call it in a thread."""
     texts = [_break_markers(example.assistant) for example in examples]
-    around = [f"{developer_message}{_break_markers(example.user)}" for example in examples]
+    users = [_break_markers(example.user) for example in examples]
+    # Each message by itself, as the service counts them; the standing prompt is the same in nearly every example.
+    standing = count(developer_message) + _TOKENS_AROUND
+    asked = {user: standing + count(user) for user in set(users)}
     held_out: set[int] = set()
     if len(examples) >= FEWEST_FOR_HOLDING_OUT:
         by_time = sorted(
             (i for i, example in enumerate(examples) if example.post_id is not None), key=lambda i: -times[i]
         )
         held_out = set(by_time[: int(len(by_time) * HELD_OUT_SHARE)])
-    counts = [a + b + _TOKENS_AROUND for a, b in zip(count_many(texts), count_many(around), strict=True)]
+    counts = [tokens + asked[user] for tokens, user in zip(count_many(texts), users, strict=True)]
     return [
         Example(
-            _break_markers(example.user),
+            user,
             text,
             tokens,
             example.blog_uuid,
             example.post_id,
             held_out=position in held_out,
         )
-        for position, (example, text, tokens) in enumerate(zip(examples, texts, counts, strict=True))
+        for position, (example, user, text, tokens) in enumerate(zip(examples, users, texts, counts, strict=True))
     ]
 
 
@@ -264,7 +277,7 @@ def _settings(rules: ExampleRules) -> dict[str, object]:
 
 
 def _digest(rules: ExampleRules, examples: Sequence[Example]) -> str:
-    hashed = hashlib.sha256(rules.developer_message.encode())
+    hashed = hashlib.sha256(json.dumps([rules.developer_message, rules.user_message]).encode())
     for example in examples:
         hashed.update(json.dumps([example.user, example.assistant, example.held_out]).encode())
     return hashed.hexdigest()

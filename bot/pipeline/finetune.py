@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from bot.errors import ModelRateLimited, ModelUnavailable, NothingToDo, TrainingFailed
 from bot.examples import Dataset
@@ -19,6 +20,7 @@ from bot.voices.protocol import Trainer
 
 _log = logging.getLogger(__name__)
 _PURPOSE = "fine-tuning"
+_TRIES = 3  # of a step that begins something
 _PATIENCE = 20  # polls in a row that may fail before we give up watching (the training itself goes on)
 
 
@@ -101,13 +103,16 @@ async def finetune(
         if training.state is TrainingState.PREPARING:
             yield Progress(0, None, f"Uploading dataset {dataset.id}: {dataset.training_count:,} examples.")
             examples = await datasets.training_examples(database, dataset_id)
-            training = await _stored(database, await trainer.prepare(training, dataset, examples), clock)
+            prepared = await _insist(partial(trainer.prepare, training, dataset, examples), poll_seconds)
+            training = await _stored(database, prepared, clock)
         if training.state is TrainingState.UPLOADED:
             yield Progress(0, None, "Waiting for the service to accept the file.")
-            training = await _stored(database, await trainer.train(training), clock)
-    except Exception:
-        # Nothing was trained; a reservation must not eat the budget of the next try.
-        await _settle(database, job_id, 0.0, 0)
+            training = await _stored(database, await _insist(partial(trainer.train, training), poll_seconds), clock)
+    except Exception as error:
+        # Nothing is trained, so nothing may eat the budget of the next try; unless the answer was lost to the very
+        # call that begins the training: then it may go on at the service, and what was set aside stays so.
+        if training.state is TrainingState.PREPARING or not isinstance(error, ModelUnavailable):
+            await _settle(database, job_id, 0.0, 0)
         raise
     failures = 0
     while not training.state.is_final:
@@ -128,6 +133,20 @@ async def finetune(
         training = polled
     async for progress in _ended(database, training, dataset, job_id, token_price, on_success, clock):
         yield progress
+
+
+async def _insist(step: Callable[[], Awaitable[Training]], pause: float) -> Training:
+    """Take a step that looks for what an earlier try left behind before it creates anything: a lost answer is no end.
+
+    Otherwise a training could go on at the service, and be paid for, that nobody here knows of.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return await step()
+        except ModelUnavailable as error:
+            _log.warning("A step of the training failed, and is taken again: %s", error)
+        await asyncio.sleep(pause)
+    return await step()
 
 
 async def cancel_abandoned(database: Database, trainer: Trainer, *, clock: Callable[[], float] = time.time) -> None:
@@ -188,7 +207,7 @@ async def _ended(
         facts.append(("Trained", f"{trained:,} tokens"))
     if training.loss_curve:
         facts.append(("Loss", f"{training.loss_curve[0][1]:.2f} at first, {training.loss_curve[-1][1]:.2f} at last"))
-    yield Progress(1, 1, "Done: the new voice is active.", facts=tuple(facts))
+    yield Progress(1, 1, "Done: the new voice is active.", facts=tuple(facts), curve=training.loss_curve)
 
 
 async def _stored(database: Database, training: Training, clock: Callable[[], float]) -> Training:
@@ -223,7 +242,7 @@ def _watching(training: Training, dataset: Dataset) -> Progress:
     )
 
 
-def sparkline(values: list[float], width: int = 60) -> str:
+def sparkline(values: list[float], width: int = 28) -> str:
     """The values as a row of eight heights, newest at the right."""
     if not values:
         return ""

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.drafts import Draft, DraftState, UploadState
-from bot.errors import BotError, ModelUnavailable, NothingToDo
+from bot.errors import BotError, BudgetReached, ModelError, ModelUnavailable, NothingToDo
+from bot.jobs.background import report_unexpected
 from bot.language.chat import extract_tags
 from bot.language.endpoint import ModelService
 from bot.language.prices import chat_cost
@@ -61,8 +62,6 @@ async def generate(
         BudgetReached: the next call would pass the month's cap; the drafts before it are kept.
         ModelError: as `bot.language` raises it; the drafts before it are kept.
     """
-    if not desk.blog:
-        raise NothingToDo("No blog is named that drafts could go to.", "Set `upload_blog_identifier` in config.toml.")
     written = await store.slots_written(desk.database, job_id)
     preview: Preview | None = None
     line = f"Writing with {desk.voice.name}."
@@ -99,8 +98,10 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
             await _write_and_store(
                 desk, draft.prompt, job_id=draft.job_id, slot=None, channel_id=draft.channel_id, replaces=draft
             )
-        except BotError as error:
-            _log.warning("Draft %d could not be regenerated: %s", draft.id, error)
+        except Exception as failure:  # noqa: BLE001 - a defect in one draft must not stop those after it
+            name = f"draft {draft.id}, regenerated"
+            error = failure if isinstance(failure, BotError) else report_unexpected(name, failure)
+            _log.warning("%s: %s", name, error)
             async with database.write() as connection:
                 await store.move_draft(
                     connection, draft.id, to=DraftState.PENDING, note=f"It could not be regenerated. {error}"
@@ -119,30 +120,26 @@ async def _write_and_store(
     replaces: Draft | None = None,
 ) -> tuple[str, tuple[str, ...]]:
     """One paid call, or a few when the voice answers with nothing; what it gave is stored with what it cost."""
+    if not desk.blog:
+        raise NothingToDo("No blog is named that drafts could go to.", "Set `upload_blog_identifier` in config.toml.")
+    paid = 0.0
     for _ in range(_TRIES):
         entry = await _reserve(
             desk, "writing", job_id, desk.voice.model, await desk.writer.most_expensive(desk.voice, prompt)
         )
-        written = await desk.writer.write(desk.voice, prompt)
+        try:
+            written = await desk.writer.write(desk.voice, prompt)
+        except ModelError as error:
+            await _give_back(desk, entry, error)
+            raise
         cost = chat_cost(
             desk.voice.model, written.input_tokens, written.output_tokens, cached_tokens=written.cached_tokens
         )
+        paid += cost
         text = written.text.strip()
-        if not text:
-            async with desk.database.write() as connection:
-                await spending.settle(
-                    connection,
-                    entry,
-                    dollars=cost,
-                    input_tokens=written.input_tokens,
-                    output_tokens=written.output_tokens,
-                )
-            continue
-        note = "The text was cut off at the length limit." if written.cut_off else ""
-        tags, tags_cost = await _tags(desk, text, job_id)
         draft = NewDraft(
             text=text,
-            tags=tags,
+            tags=(),
             prompt=prompt,
             voice_id=desk.voice.id,
             job_id=job_id,
@@ -150,33 +147,59 @@ async def _write_and_store(
             replaces=replaces.id if replaces else None,
             blog=desk.blog,
             upload_state=desk.upload_state,
-            cost=cost + tags_cost,
-            note=note,
+            cost=paid,
+            note="The text was cut off at the length limit." if written.cut_off else "",
             channel_id=channel_id,
         )
         async with desk.database.write() as connection:
-            await store.add_draft(connection, draft, now=desk.clock())
+            draft_id = await store.add_draft(connection, draft, now=desk.clock()) if text else None
             await spending.settle(
                 connection, entry, dollars=cost, input_tokens=written.input_tokens, output_tokens=written.output_tokens
             )
-        return text, tags
+        if draft_id is not None:
+            # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
+            return text, await _tag(desk, draft_id, text, job_id)
     raise ModelUnavailable(
         f"{desk.voice.name} answered with nothing {_TRIES} times in a row.",
         "Try again later, or choose another model under [openai.generation].",
     )
 
 
-async def _tags(desk: Desk, text: str, job_id: int | None) -> tuple[tuple[str, ...], float]:
-    """Tags for some of the drafts. A service that cannot name any costs the draft its tags, nothing more."""
+async def _tag(desk: Desk, draft_id: int, text: str, job_id: int | None) -> tuple[str, ...]:
+    """Give some of the drafts tags. A service that cannot name any costs the draft its tags, nothing more."""
     if desk.dice.random() >= desk.tagging.chance:
-        return (), 0.0
+        return ()
     model = desk.tagging.service.endpoint.model
-    entry = await _reserve(desk, "tags", job_id, model, chat_cost(model, *_TAG_COST_TOKENS))
-    found, usage = await extract_tags(desk.tagging.service, desk.tagging.developer_message, text)
-    cost = chat_cost(model, usage.input_tokens, usage.output_tokens) if usage else 0.0
+    try:
+        entry = await _reserve(desk, "tags", job_id, model, chat_cost(model, *_TAG_COST_TOKENS))
+    except BudgetReached as error:
+        _log.warning("Draft %d gets no tags: %s", draft_id, error)
+        return ()
+    try:
+        found, usage = await extract_tags(desk.tagging.service, desk.tagging.developer_message, text)
+    except ModelError as error:
+        _log.warning("Draft %d gets no tags: %s", draft_id, error)
+        await _give_back(desk, entry, error)
+        return ()
+    cost = chat_cost(model, usage.input_tokens, usage.output_tokens, usage.cached_tokens) if usage else 0.0
+    tags = clean_tags(found)
     async with desk.database.write() as connection:
-        await spending.settle(connection, entry, dollars=cost)
-    return clean_tags(found), cost
+        await store.add_tags(connection, draft_id, tags, cost=cost)
+        await spending.settle(
+            connection,
+            entry,
+            dollars=cost,
+            input_tokens=usage.input_tokens if usage else 0,
+            output_tokens=usage.output_tokens if usage else 0,
+        )
+    return tags
+
+
+async def _give_back(desk: Desk, entry: int, error: ModelError) -> None:
+    """Free what was set aside for a call that was refused. A call without an answer may have cost: that stays."""
+    if not isinstance(error, ModelUnavailable):
+        async with desk.database.write() as connection:
+            await spending.settle(connection, entry, dollars=0.0)
 
 
 async def _reserve(desk: Desk, purpose: str, job_id: int | None, model: str, dollars: float) -> int:

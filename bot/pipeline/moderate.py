@@ -42,17 +42,11 @@ async def moderate(
         raise NothingToDo("There is no dataset to screen.", "Use /examples first.")
     examples = await datasets.all_examples(database, dataset.id)
     model = service.endpoint.model
-    # The owner's own standing prompt is the same in nearly every example; what came from elsewhere is judged.
-    texts = list(
-        dict.fromkeys(
-            text for example in examples for text in (example.assistant, example.user) if text != dataset.user_message
-        )
-    )
-    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in texts}
+    hashes = await asyncio.to_thread(_hashes, examples, dataset.user_message)
     known = await datasets.judged(database, list(hashes.values()), model)
-    missing = [text for text in texts if hashes[text] not in known]
-    done = len(texts) - len(missing)
-    now = Progress(done, len(texts), f"Screening dataset {dataset.id} with {model}.", "texts")
+    missing = [text for text, content_hash in hashes.items() if content_hash not in known]
+    done = len(hashes) - len(missing)
+    now = Progress(done, len(hashes), f"Screening dataset {dataset.id} with {model}.", "texts")
     yield now
     counts = await asyncio.to_thread(count_many, missing)
     # Leaving early must end the calls under way now, not at the next garbage collection.
@@ -61,7 +55,7 @@ async def moderate(
             if isinstance(answer, Waiting):
                 yield Progress(
                     done,
-                    len(texts),
+                    len(hashes),
                     now.line,
                     "texts",
                     waiting_for="the moderation service's limit",
@@ -84,24 +78,31 @@ async def moderate(
             done += len(answer)
             yield Progress(
                 done,
-                len(texts),
+                len(hashes),
                 now.line,
                 "texts",
                 Preview(missing[answer[-1][0]], "Just screened") if answer else None,
             )
-    reasons = _reasons(examples, hashes, known)
+    reasons = await asyncio.to_thread(_reasons, examples, hashes, known)
     async with database.write() as connection:
         await datasets.set_aside(connection, dataset.id, reasons, model=model, now=clock())
     left = await datasets.training_examples(database, dataset.id)
     await asyncio.to_thread(write_training_file, training_data_file, dataset.developer_message, left)
     categories = Counter(category for reason in reasons.values() for category in reason.split(", "))
     yield Progress(
-        len(texts),
-        len(texts),
+        len(hashes),
+        len(hashes),
         f"Done: {len(reasons):,} of {len(examples):,} examples set aside, {len(left):,} left to train on.",
         "texts",
         facts=tuple((category, f"{count:,}") for category, count in categories.most_common(10)),
     )
+
+
+def _hashes(examples: list[Example], user_message: str) -> dict[str, str]:
+    """The SHA-256 of each text to judge, in the dataset's order. CPU work: call it in a thread."""
+    # The owner's own standing prompt is the same in nearly every example; what came from elsewhere is judged.
+    texts = (text for example in examples for text in (example.assistant, example.user) if text != user_message)
+    return {text: hashlib.sha256(text.encode()).hexdigest() for text in texts}
 
 
 def _reasons(examples: list[Example], hashes: dict[str, str], judged: dict[str, tuple[str, ...]]) -> dict[int, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import aiosqlite
 
 from bot.examples import Dataset, Example
 from bot.store.database import Database
 
+_PAGE = 1000
 _DATASET = """
     SELECT id, created_at, digest, developer_message, user_message, screened_with,
         (SELECT coalesce(sum(tokens), 0) FROM examples e
@@ -91,11 +93,11 @@ async def held_out_posts(database: Database) -> set[tuple[str, str]]:
 
 
 async def posts_set_aside(database: Database) -> set[tuple[str, str]]:
-    """Blog and id of each post that moderation took out of the newest dataset."""
+    """Blog and id of each post that the latest screening took out of its dataset, which need not be the newest."""
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
             "SELECT blog_uuid, post_id FROM examples WHERE set_aside IS NOT NULL AND post_id IS NOT NULL"
-            " AND dataset_id = (SELECT max(id) FROM datasets)"
+            " AND dataset_id = (SELECT max(id) FROM datasets WHERE screened_at IS NOT NULL)"
         )
     return {(row[0], row[1]) for row in rows}
 
@@ -103,15 +105,17 @@ async def posts_set_aside(database: Database) -> set[tuple[str, str]]:
 async def judged(database: Database, hashes: Sequence[str], model: str) -> dict[str, tuple[str, ...]]:
     """The categories flagged for each text judged before; an empty tuple means clean. Unjudged texts are absent."""
     found: dict[str, tuple[str, ...]] = {}
-    async with database.read() as connection:
-        rows = await connection.execute_fetchall(
-            "SELECT content_hash, flagged, categories FROM judgements"
-            " WHERE model = ? AND content_hash IN (SELECT value FROM json_each(?))",
-            (model, json.dumps(list(hashes))),
-        )
-    for row in rows:
-        categories: list[str] = json.loads(row["categories"])
-        found[row["content_hash"]] = (tuple(categories) or ("unnamed",)) if row["flagged"] else ()
+    # A page at a time, so that neither a connection nor the event loop is held for long.
+    for start in range(0, len(hashes), _PAGE):
+        async with database.read() as connection:
+            rows = await connection.execute_fetchall(
+                "SELECT content_hash, flagged, categories FROM judgements"
+                " WHERE model = ? AND content_hash IN (SELECT value FROM json_each(?))",
+                (model, json.dumps(hashes[start : start + _PAGE])),
+            )
+        for row in rows:
+            categories: list[str] = json.loads(row["categories"])
+            found[row["content_hash"]] = (tuple(categories) or ("unnamed",)) if row["flagged"] else ()
     return found
 
 
@@ -137,7 +141,9 @@ async def set_aside(
     connection: aiosqlite.Connection, dataset_id: int, reasons: Mapping[int, str], *, model: str, now: float
 ) -> None:
     """End a screening: take the examples at these positions out of training, each with its reason."""
-    await connection.execute("UPDATE examples SET set_aside = NULL WHERE dataset_id = ?", (dataset_id,))
+    await connection.execute(
+        "UPDATE examples SET set_aside = NULL WHERE dataset_id = ? AND set_aside IS NOT NULL", (dataset_id,)
+    )
     await connection.executemany(
         "UPDATE examples SET set_aside = ? WHERE dataset_id = ? AND position = ?",
         ((reason, dataset_id, position) for position, reason in reasons.items()),
@@ -148,16 +154,20 @@ async def set_aside(
 
 
 async def _examples(database: Database, dataset_id: int, which: str) -> list[Example]:
-    async with database.read() as connection:
-        rows = await connection.execute_fetchall(
+    async with database.read() as connection, connection.cursor() as cursor:
+        # So that each is made in the connection's thread: a large dataset takes longer than the event loop may.
+        cursor.row_factory = _example  # pyright: ignore[reportAttributeAccessIssue] - aiosqlite says `type`; sqlite3 calls it
+        await cursor.execute(
             "SELECT user, assistant, tokens, blog_uuid, post_id, held_out FROM examples"  # noqa: S608 - see the callers
             f" WHERE dataset_id = ? AND {which} ORDER BY position",
             (dataset_id,),
         )
-    return [
-        Example(row["user"], row["assistant"], row["tokens"], row["blog_uuid"], row["post_id"], bool(row["held_out"]))
-        for row in rows
-    ]
+        return cast("list[Example]", await cursor.fetchall())
+
+
+def _example(_cursor: object, row: tuple[Any, ...]) -> Example:
+    user, assistant, tokens, blog_uuid, post_id, held_out = row
+    return Example(user, assistant, tokens, blog_uuid, post_id, bool(held_out))
 
 
 def _dataset(row: sqlite3.Row) -> Dataset:

@@ -89,6 +89,18 @@ async def add_draft(connection: aiosqlite.Connection, draft: NewDraft, *, now: f
     return cursor.lastrowid
 
 
+async def add_tags(connection: aiosqlite.Connection, draft_id: int, tags: tuple[str, ...], *, cost: float) -> None:
+    """Give a draft that nobody has touched yet the tags that were found for it. Their cost is the draft's anyway."""
+    await connection.execute("UPDATE drafts SET cost = cost + ? WHERE id = ?", (cost, draft_id))
+    await connection.execute(
+        """
+        UPDATE drafts SET tags = ?, version = version + 1
+        WHERE id = ? AND state = 'pending' AND NOT EXISTS (SELECT 1 FROM decisions WHERE draft_id = drafts.id)
+        """,
+        (json.dumps(tags), draft_id),
+    )
+
+
 async def get_draft(database: Database, draft_id: int) -> Draft | None:
     """The draft as it stands, or None when there never was one."""
     async with database.read() as connection:

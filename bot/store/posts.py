@@ -41,8 +41,8 @@ class PostCounts:
     valid: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExamplePost:
+# gc=False for the reason given at `bot.examples.Example`.
+class ExamplePost(msgspec.Struct, frozen=True, gc=False):
     """What the training data need of a valid post. `timestamp` is in unix seconds."""
 
     blog_uuid: str

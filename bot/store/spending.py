@@ -38,7 +38,7 @@ async def reserve(
     if used + dollars > limit:
         raise BudgetReached(
             f"This would pass the monthly budget: {used:.2f} of {limit:.2f} dollars are used or set aside,"
-            f" and the next call may cost {dollars:.2f}.",
+            f" and the next call may cost {dollars:.4f}.",
             "Raise `monthly_limit` under [budget], or wait for the next month.",
         )
     cursor = await connection.execute(

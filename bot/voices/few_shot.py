@@ -21,6 +21,8 @@ from bot.training import Voice
 POSTS_SHOWN = 40
 PROMPT_TOKENS = 6_000
 LONGEST_TEXT_TOKENS = 1_500
+LONGEST_SHOWN = 4_000
+"""Characters: of a longer post the first paragraphs are shown, so that no post crowds out the others."""
 _RECENT_SHARE = 0.5
 
 
@@ -35,8 +37,11 @@ class FewShot:
 
     async def write(self, voice: Voice, prompt: str) -> Written:
         opening = await self._prompt(voice)
+        service = self._service
+        if service.endpoint.model != voice.model:
+            service = service.with_model(voice.model)
         return await complete(
-            self._service, [Message("developer", opening), Message("user", prompt)], max_tokens=LONGEST_TEXT_TOKENS
+            service, [Message("developer", opening), Message("user", prompt)], max_tokens=LONGEST_TEXT_TOKENS
         )
 
     async def most_expensive(self, voice: Voice, prompt: str) -> float:
@@ -73,10 +78,11 @@ def _opening(developer_message: str, texts: list[str], seed: int) -> str:
     dice.shuffle(chosen)
     shown: list[str] = []
     left = PROMPT_TOKENS
-    for text in chosen:
-        left -= count(text)
-        if left < 0:
-            break
+    for text in map(_beginning, chosen):
+        tokens = count(text)
+        if tokens > left:
+            continue
+        left -= tokens
         shown.append(f"<post>\n{text}\n</post>")
     posts = "\n\n".join(shown)
     return (
@@ -84,3 +90,10 @@ def _opening(developer_message: str, texts: list[str], seed: int) -> str:
         " the same length, spelling, rhythm and subjects, without repeating any of them."
         f" Answer with the text of the post only.\n\n{posts}"
     )
+
+
+def _beginning(text: str) -> str:
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    shown = text[:LONGEST_SHOWN]
+    return shown.rpartition("\n\n")[0] or shown.rpartition(" ")[0] or shown

@@ -1,0 +1,204 @@
+"""A draft's row: which step may follow which, what is recorded of each, and what is found again."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from bot.drafts import FOLLOWERS, Draft, DraftState, Parent, Person, UploadState
+from bot.errors import DraftDecided
+from bot.store import drafts as store
+from bot.store import jobs, voices
+from bot.store.database import Database
+from bot.store.drafts import NewDraft
+from bot.training import Voice, VoiceKind
+
+ANNA, BERT = Person(1, "anna"), Person(2, "bert")
+
+
+async def add(db: Database, text: str = "a text", **more: object) -> int:
+    async with db.write() as connection:
+        voice = Voice(0, VoiceKind.FEW_SHOT, "few-shot", "m", "u", None, "d", "u", 0.0, False, 0.0)
+        given = {
+            "text": text, "tags": ("gull",), "prompt": "p", "voice_id": await voices.add_voice(connection, voice),
+            "job_id": None, "slot": None, "replaces": None, "blog": "keeper", "upload_state": UploadState.QUEUE,
+            "cost": 0.5,
+        }  # fmt: skip
+        return await store.add_draft(connection, NewDraft(**(given | more)), now=9.0)
+
+
+async def get(db: Database, draft_id: int) -> Draft:
+    found = await store.get_draft(db, draft_id)
+    assert found is not None
+    return found
+
+
+async def put(db: Database, draft_id: int, state: DraftState) -> None:
+    async with db.write() as connection:
+        await connection.execute("UPDATE drafts SET state = ? WHERE id = ?", (state, draft_id))
+
+
+async def decide(db: Database, draft_id: int, state: DraftState, person: Person = ANNA, **more: object) -> Draft:
+    async with db.write() as connection:
+        draft, _ = await store.decide(
+            connection, draft_id, action="test", person=person, allowed_from=frozenset(DraftState), state=state,
+            now=11.0, **more,
+        )  # fmt: skip
+    return draft
+
+
+async def rows(db: Database, query: str) -> list[tuple[object, ...]]:
+    async with db.read() as connection:
+        return [tuple(row) for row in await connection.execute_fetchall(query)]
+
+
+async def test_a_draft_comes_back_as_it_was_written(db: Database):
+    parent = Parent("t:x", "other", "123", "their words", "https://other.tumblr.com/post/123")
+    draft = await get(db, await add(db, "wörds 🦭", parent=parent, note="cut", channel_id=5))
+    assert (draft.text, draft.tags, draft.prompt, draft.voice_name) == ("wörds 🦭", ("gull",), "p", "few-shot")
+    assert (draft.state, draft.blog, draft.upload_state) == (DraftState.PENDING, "keeper", UploadState.QUEUE)
+    assert (draft.cost, draft.created_at, draft.note, draft.channel_id) == (0.5, 9.0, "cut", 5)
+    assert (draft.parent, draft.edited, draft.decided_by, draft.version, draft.shown_version) == (
+        parent, False, None, 1, 0,
+    )  # fmt: skip
+    assert await store.get_draft(db, 99) is None
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(DraftState, DraftState)))
+async def test_only_a_step_that_may_follow_is_taken(db: Database, before: DraftState, after: DraftState):
+    mine, persons = await add(db), await add(db)
+    await put(db, mine, before)
+    await put(db, persons, before)
+    for draft_id in (mine, persons):
+        version = (await get(db, draft_id)).version
+        try:
+            if draft_id == mine:
+                async with db.write() as connection:
+                    await store.move_draft(connection, mine, to=after)
+            else:
+                await decide(db, persons, after)
+        except DraftDecided:
+            assert after not in FOLLOWERS[before]
+            assert ((await get(db, draft_id)).state, (await get(db, draft_id)).version) == (before, version)
+        else:
+            assert after in FOLLOWERS[before]
+            assert ((await get(db, draft_id)).state, (await get(db, draft_id)).version) == (after, version + 1)
+    assert len(await rows(db, "SELECT * FROM decisions")) == (after in FOLLOWERS[before])
+
+
+async def test_a_decision_records_who_when_before_and_after(db: Database):
+    number = await add(db, "before")
+    edited = await decide(db, number, DraftState.PENDING, text="after", tags=("tea",))
+    assert (edited.text, edited.tags, edited.edited, edited.decided_by, edited.decided_at) == (
+        "after", ("tea",), True, "anna", 11.0,
+    )  # fmt: skip
+    await decide(db, number, DraftState.REJECTED, BERT)
+    assert await rows(
+        db,
+        "SELECT user_id, user_name, at, state_before, state_after, text_before, text_after, tags_before, tags_after"
+        " FROM decisions ORDER BY id",
+    ) == [
+        (1, "anna", 11.0, "pending", "pending", "before", "after", '["gull"]', '["tea"]'),
+        (2, "bert", 11.0, "pending", "rejected", "after", "after", '["tea"]', '["tea"]'),
+    ]
+    assert (await get(db, number)).decided_by == "bert"
+    assert await rows(db, "SELECT original_text FROM drafts") == [("before",)]
+
+
+async def test_a_second_decision_names_who_was_quicker(db: Database):
+    number = await add(db)
+    await decide(db, number, DraftState.REJECTED, BERT)
+    with pytest.raises(DraftDecided, match=f"Draft {number} cannot be changed: it is rejected by bert"):
+        await decide(db, number, DraftState.APPROVED)
+    with pytest.raises(DraftDecided, match="does not exist any more"):
+        await decide(db, 99, DraftState.APPROVED)
+
+
+async def test_an_upload_needs_a_recorded_approval(db: Database):
+    number = await add(db)
+    await put(db, number, DraftState.APPROVED)
+    with pytest.raises(DraftDecided, match="no recorded approval"):
+        async with db.write() as connection:
+            await store.begin_upload(connection, await get(db, number), body={}, now=1.0)
+    assert (await get(db, number)).state is DraftState.APPROVED
+    assert await store.last_upload(db, number) is None
+
+
+async def test_an_upload_is_written_down_and_counted(db: Database):
+    number = await add(db)
+    draft = await decide(db, number, DraftState.APPROVED)
+    for round_ in range(2):
+        async with db.write() as connection:
+            upload = await store.begin_upload(connection, draft, body={"content": [round_]}, now=1.0)
+        assert await store.last_upload(db, number) == upload
+        async with db.write() as connection:
+            await store.looked_for_upload(connection, upload.id)
+            await store.end_upload(connection, upload.id, outcome="not sent", now=2.0, retry_at=7.0)
+            await store.move_draft(connection, number, to=DraftState.APPROVED)
+        seen = await store.last_upload(db, number)
+        assert seen is not None
+        assert (seen.looked_at, seen.retry_at) == (1, 7.0)
+        assert await store.times_not_sent(db, number) == round_ + 1
+    await put(db, number, DraftState.PENDING)
+    await decide(db, number, DraftState.APPROVED)
+    assert await store.times_not_sent(db, number) == 0, "a new approval begins to count anew"
+
+
+async def test_slots_are_filled_once(db: Database):
+    async with db.write() as connection:
+        job = await jobs.insert_job(connection, "g", {}, requested_by="k", requester_id=1, channel_id=None, now=0.0)
+    await add(db, job_id=job.id, slot=2)
+    await add(db, job_id=job.id, slot=None)
+    assert await store.slots_written(db, job.id) == {2}
+    with pytest.raises(Exception, match="UNIQUE"):
+        await add(db, job_id=job.id, slot=2)
+
+
+async def test_what_is_behind_its_message_is_found(db: Database):
+    first, second = await add(db), await add(db)
+    async with db.write() as connection:
+        await store.draft_shown(connection, first, version=1, channel_id=5, message_id=6)
+    assert [draft.id for draft in await store.drafts_to_show(db, limit=9)] == [second]
+    async with db.write() as connection:
+        await store.note_on_draft(connection, first, "look")
+        await store.note_on_draft(connection, first, "look")
+    assert [draft.id for draft in await store.drafts_to_show(db, limit=9)] == [first, second]
+    assert (await get(db, first)).version == 2, "the same note again is no change"
+    async with db.write() as connection:
+        await store.draft_shown(connection, first, version=2, channel_id=5, message_id=6)
+        await store.show_again(connection, first, 8)
+    shown = await get(db, first)
+    assert (shown.message_id, shown.channel_id, shown.shown_version) == (None, 8, 0)
+
+
+async def test_only_a_replaced_draft_without_successor_is_rewritten(db: Database):
+    waiting, replaced, done = await add(db), await add(db), await add(db)
+    await put(db, replaced, DraftState.REPLACED)
+    await put(db, done, DraftState.REPLACED)
+    await add(db, replaces=done)
+    assert [draft.id for draft in await store.drafts_to_rewrite(db, limit=9)] == [replaced]
+    assert waiting not in {draft.id for draft in await store.drafts_to_rewrite(db, limit=9)}
+
+
+async def test_tags_come_late_only_to_an_untouched_draft(db: Database):
+    free, edited, decided = await add(db), await add(db), await add(db)
+    await decide(db, edited, DraftState.PENDING, text="mine", tags=("own",))
+    await decide(db, decided, DraftState.REJECTED)
+    for number in (free, edited, decided):
+        async with db.write() as connection:
+            await store.add_tags(connection, number, ("late",), cost=0.25)
+    assert [(await get(db, n)).tags for n in (free, edited, decided)] == [("late",), ("own",), ("gull",)]
+    assert [(await get(db, n)).cost for n in (free, edited, decided)] == [0.75] * 3
+    assert (await get(db, free)).version == 2
+
+
+async def test_counts_and_adopted_posts(db: Database):
+    first, _ = await add(db), await add(db)
+    await put(db, first, DraftState.UPLOADING)
+    async with db.write() as connection:
+        await store.move_draft(connection, first, to=DraftState.UPLOADED, post_id="77", post_url="https://x")
+    assert await store.count_by_state(db) == {DraftState.PENDING: 1, DraftState.UPLOADED: 1}
+    assert await store.adopted_posts(db) == {"77"}
+    assert (await get(db, first)).post_url == "https://x"
+    assert [draft.id for draft in await store.drafts_in(db, [DraftState.UPLOADED], limit=9)] == [first]

@@ -1,0 +1,178 @@
+"""README.md says nothing that is not so: what it names exists, and what it promises has a test."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import discord
+import pytest
+
+from bot import bootstrap
+from bot.__main__ import _parser
+from bot.config import SECRETS_DIRECTORY, Settings, options
+from bot.demo.world import GUILD_ID
+from tests.cogs.acts import buttons, small_world, written
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text("utf-8")
+
+PROMISES = {
+    "Never twice, never lost.": [
+        ("tests/pipeline/test_publish.py", "test_never_twice_and_never_lost"),
+        ("tests/process/test_kills.py", "test_an_upload_survives_kills"),
+        ("tests/process/test_kills.py", "test_a_download_survives_kills"),
+    ],
+    "An upload is written down before it is sent.": [
+        ("tests/store/test_drafts.py", "test_an_upload_is_written_down_and_counted"),
+        ("tests/cogs/test_restart.py", "test_an_upload"),
+    ],
+    "When Tumblr's answer is lost, the bot looks at the blog before it does anything else, and asks you when looking "
+    "does not settle it.": [
+        ("tests/cogs/test_buttons.py", "test_a_lost_answer_is_first_looked_for_and_found"),
+        ("tests/cogs/test_buttons.py", "test_it_is_on_the_blog_settles_a_lost_answer"),
+        ("tests/cogs/test_buttons.py", "test_send_again_sends_once_more_and_never_by_itself"),
+    ],
+    "Survives every crash.": [
+        ("tests/jobs/test_kill.py", "test_killed_a_few_times"),
+        ("tests/process/test_kills.py", "test_a_download_survives_kills"),
+    ],
+    "Jobs go on where they were; the message that shows them goes on being edited.": [
+        ("tests/test_app.py", "test_a_job_goes_on_after_a_restart"),
+        ("tests/cogs/test_restart.py", "test_a_download"),
+        ("tests/pipeline/test_finetune.py", "test_cut_off_at_any_step_it_repeats_nothing"),
+        ("tests/pipeline/test_moderate.py", "test_stopped_at_any_step_nothing_is_judged_twice_but_what_was_in_flight"),
+        ("tests/pipeline/test_generate.py", "test_killed_during_any_call_only_that_one_is_made_again"),
+    ],
+    "Never overspends.": [("tests/pipeline/test_generate.py", "test_the_bill_never_passes_the_budget")],
+    "Each paid call is reserved against `monthly_limit` first.": [
+        ("tests/test_app.py", "test_the_budget_of_the_settings_holds_for_every_stage"),
+        ("tests/store/test_spending.py", "test_an_open_reservation_counts_in_full_and_a_settled_one_as_it_was"),
+    ],
+    "A run that would pass it stops with a sentence.": [
+        ("tests/cogs/test_bad_luck.py", "test_the_budget_stops_the_next_call_and_keeps_what_was_written"),
+        ("tests/pipeline/test_finetune.py", "test_nothing_is_sent_that_the_budget_does_not_cover"),
+    ],
+    "Costs shown are estimates from a price table; the bill is the service's own.": [
+        ("tests/language/test_tokens_and_prices.py", "test_costs"),
+        ("tests/pipeline/test_generate.py", "test_the_cost_is_that_of_the_tokens_the_service_counted"),
+    ],
+    "Nothing pings anyone.": [("tests/cogs/test_hostile.py", "test_a_blog_full_of_it")],
+    "Text from blogs and models is shown without mentions, links or formatting of its own.": [
+        ("tests/cogs/test_limits.py", "test_foreign_text_loses_its_teeth"),
+        ("tests/cogs/test_hostile.py", "test_a_model_that_writes_it_and_an_owner_who_approves_it"),
+    ],
+}
+"""Each sentence under "What it promises", and the tests that fail when it stops being true."""
+
+
+def section(title: str) -> str:
+    return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def spans() -> list[str]:
+    """What stands between backticks, and each line of the code blocks."""
+    blocks = [line for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    return sorted({*re.findall(r"`([^`]+)`", prose), *blocks})
+
+
+def commands(kind: str) -> list[str]:
+    return [span for span in spans() if span.startswith(kind)]
+
+
+# --- promises -------------------------------------------------------------------------------------------------
+
+
+def test_every_promise_has_its_tests():
+    promised = " ".join(section("What it promises").replace("**", "").split())
+    sentences = re.split(r"(?<=\.) (?:- )?", promised.removeprefix("- "))
+    assert sorted(sentences) == sorted(PROMISES)
+
+
+@pytest.mark.parametrize(
+    ("file", "function"), sorted({test for tests in PROMISES.values() for test in tests}), ids=lambda value: value
+)
+def test_the_tests_of_the_promises_exist(file: str, function: str):
+    assert re.search(rf"^(async )?def {function}\(", (REPOSITORY / file).read_text("utf-8"), re.MULTILINE)
+
+
+# --- names ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_table_lists_every_slash_command_and_no_other(tmp_path: Path):
+    listed = re.findall(r"^\| `/(\w+)` \|", section("Use it"), re.MULTILINE)
+    mentioned = {span.removeprefix("/").split()[0] for span in commands("/") if not span.startswith("/run/")}
+    async with small_world(tmp_path, posts=1) as world:
+        guild = discord.Object(GUILD_ID)
+        there = [command.name for command in world.client.tree.get_commands(guild=guild)]
+    assert sorted(listed) == sorted(there)
+    assert mentioned <= set(there)
+
+
+def test_every_command_line_is_one():
+    for span in commands("python3 -m "):
+        module, *arguments = span.removeprefix("python3 -m ").split()
+        if module == "bot":
+            arguments = [argument for argument in arguments if argument != "--help"]
+            assert _parser().parse_args(arguments).command == arguments[0]
+        else:
+            path = REPOSITORY / module.replace(".", "/")
+            assert (path / "__main__.py").is_file(), span
+    assert {"python3 -m bot demo", "python3 -m bot demo --tour", "python3 -m tests"} <= set(spans())
+
+
+def test_help_of_run_is_what_the_readme_says():
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "run", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert "--post-limit" in done.stdout
+
+
+def test_everything_between_backticks_exists():
+    """A name that is none of these is a mistake of the README, or something new that needs a line here."""
+    known = options()
+    settings = Settings()
+    data = {
+        settings.database_file.name, settings.training_data_file.name, settings.custom_prompts_file.name,
+        f"{settings.data_directory}/", bootstrap.ENVIRONMENT.name, "config.toml",
+    }  # fmt: skip
+    for span in spans():
+        if span.startswith(("python3 -m ", "/")) and not span.startswith("/run/"):
+            continue  # the tests above
+        if span.startswith("--"):
+            flag = span.split()[0]
+            assert flag in {option.flag for option in known.values() if not option.is_secret}, span
+        elif span.startswith("TUMBLRBOT_"):
+            assert span in {option.variable for option in known.values()}, span
+        elif span.startswith(f"{SECRETS_DIRECTORY}/"):
+            secrets = {option.variable.lower() for option in known.values() if option.is_secret}
+            assert span.removeprefix(f"{SECRETS_DIRECTORY}/") in secrets, span
+        elif span.startswith("docker compose"):
+            assert (REPOSITORY / "compose.yaml").is_file()
+        elif re.fullmatch(r"[a-z]+(_[a-z]+)+", span):
+            assert any(option.key == span for option in known.values()), span
+        else:
+            assert span in data or (REPOSITORY / span).exists(), span
+
+
+def test_every_link_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        if "://" not in target:
+            assert (REPOSITORY / target).exists(), target
+
+
+def test_the_options_named_as_examples_are_one_and_the_same():
+    post_limit, state = options()["post_limit"], options()["tumblr.upload_state"]
+    assert (post_limit.flag, post_limit.variable) == ("--post-limit", "TUMBLRBOT_POST_LIMIT")
+    assert state.variable == "TUMBLRBOT_TUMBLR__UPLOAD_STATE"
+    assert Settings().tumblr.upload_state == "draft", "as a Tumblr draft unless it says otherwise"
+
+
+async def test_a_draft_has_the_buttons_that_are_named(tmp_path: Path):
+    named = re.findall(r"\*([A-Z]\w+)\*", section("Use it"))
+    async with small_world(tmp_path, posts=12) as world:
+        (draft,) = await written(world)
+        assert buttons(draft) == list(dict.fromkeys(named))
