@@ -235,6 +235,7 @@ class App:
             epochs=int(str(parameters["epochs"])),
             token_price=self.settings.token_price,
             monthly_limit=self.settings.budget.monthly_limit,
+            service_job_id=self.settings.job_id or None,
             on_success=self._remember_model,
             poll_seconds=self.pace.training_poll,
             clock=self.clock,

@@ -34,7 +34,7 @@ class Blog:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A downloaded post, read. `timestamp` is the publish time in unix seconds; `text` has blank lines between blocks."""
+    """A downloaded post, read. `timestamp` is the publish time in unix seconds; blank lines part the blocks."""
 
     id: str
     blog_uuid: str

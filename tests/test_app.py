@@ -342,7 +342,7 @@ async def test_the_courier_goes_on_after_an_unexpected_error(
         monkeypatch.setattr(publish_stage, "post_body", sometimes)
         await house.app.approve(first.id, KEEPER)
         await until(lambda: _true("ZeroDivisionError" in caplog.text))
-        assert "uploads: reference" in caplog.text
+        assert f"uploading draft {first.id}: reference" in caplog.text
         await house.app.approve(second.id, KEEPER)
 
         async def both() -> bool:

@@ -73,11 +73,13 @@ class ModelService:
         self.lacks: set[str] = set()
         """What the model has refused to understand, so that it is not asked again (see chat.py)."""
         self._connection = _Connection(endpoint, self.name, deadline)
+        self._connection.lacks[endpoint.model] = self.lacks
 
     def with_model(self, model: str) -> ModelService:
         """The same service and connection, for another model."""
         other = ModelService(replace(self.endpoint, model=model), deadline=self.deadline, wait=self.wait)
         other._connection = self._connection
+        other.lacks = self._connection.lacks.setdefault(model, set())
         return other
 
     async def ask(self, send: Send, into: type[T]) -> Answer[T]:
@@ -140,6 +142,8 @@ class _Connection:
         self._endpoint = endpoint
         self._name = name
         self._deadline = deadline
+        self.lacks: dict[str, set[str]] = {}
+        """By model, so that what one call has learned is not asked again by the next `with_model`."""
         self._lock = asyncio.Lock()
         self._client: AsyncOpenAI | None = None
 

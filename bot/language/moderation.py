@@ -102,8 +102,8 @@ def pack(token_counts: Sequence[int], *, tokens_per_call: int = 2_000, texts_per
     return packs
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+# gc=False for the reason given at `bot.examples.Example`.
+class _Piece(msgspec.Struct, frozen=True, gc=False):
     """A text, or a part of one that was too long whole."""
 
     index: int
@@ -264,6 +264,13 @@ class _Calls:
         await asyncio.gather(*self.running, return_exceptions=True)
 
 
+def _prepared(texts: Sequence[str], token_counts: Sequence[int], tokens_per_call: int, texts_per_call: int) -> _Work:
+    """Everything that is to be judged, in batches. CPU work where there are many texts: call it in a thread."""
+    full = [_Piece(index, text, token_counts[index]) for index, text in enumerate(texts) if text.strip()]
+    packs = pack([piece.tokens for piece in full], tokens_per_call=tokens_per_call, texts_per_call=texts_per_call)
+    return _Work(_Batch(tuple(full[pack.start : pack.stop])) for pack in packs)
+
+
 async def judge(
     service: ModelService,
     texts: Sequence[str],
@@ -287,9 +294,7 @@ async def judge(
     blank = [(index, Judgement(flagged=False)) for index, text in enumerate(texts) if not text.strip()]
     if blank:
         yield blank  # services refuse an empty text, and there is nothing to judge in it
-    full = [_Piece(index, text, token_counts[index]) for index, text in enumerate(texts) if text.strip()]
-    packs = pack([piece.tokens for piece in full], tokens_per_call=tokens_per_call, texts_per_call=texts_per_call)
-    work = _Work(_Batch(tuple(full[pack.start : pack.stop])) for pack in packs)
+    work = await asyncio.to_thread(_prepared, texts, token_counts, tokens_per_call, texts_per_call)
     calls = _Calls(service, work, in_flight)
     shown_until = 0.0
     try:

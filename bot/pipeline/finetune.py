@@ -58,13 +58,15 @@ async def finetune(
     epochs: int,
     token_price: float | None,
     monthly_limit: float,
+    service_job_id: str | None,
     on_success: Callable[[Training], Awaitable[None]],
     poll_seconds: float = 10.0,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Progress]:
     """Train on a dataset. A resumed job repeats neither the upload nor the service's job.
 
-    `on_success` is told once the voice is stored, so that config.toml can follow.
+    `service_job_id` is a job that is under way at the service already: it is only followed. `on_success` is told once
+    the voice is stored, so that config.toml can follow.
 
     Raises:
         NothingToDo: the dataset has gone.
@@ -77,8 +79,9 @@ async def finetune(
         raise NothingToDo(f"Dataset {dataset_id} does not exist.", "Use /examples first.")
     training = await voices.training_of_job(database, job_id)
     if training is None:
-        cost = estimated_cost(dataset, model, epochs, token_price)
+        cost = 0.0 if service_job_id else estimated_cost(dataset, model, epochs, token_price)
         async with database.write() as connection:
+            # A job that somebody began elsewhere is being paid already: what it cost is written down at its end.
             await spending.reserve(
                 connection,
                 purpose=_PURPOSE,
@@ -88,17 +91,16 @@ async def finetune(
                 limit=monthly_limit,
                 now=clock(),
             )
-            await voices.add_training(
+            training = await voices.add_training(
                 connection,
                 job_id=job_id,
                 dataset_id=dataset_id,
                 base_url=base_url,
                 model=model,
                 epochs=epochs,
+                service_job_id=service_job_id,
                 now=clock(),
             )
-        training = await voices.training_of_job(database, job_id)
-        assert training is not None  # noqa: S101 - stored in the lines above
     try:
         if training.state is TrainingState.PREPARING:
             yield Progress(0, None, f"Uploading dataset {dataset.id}: {dataset.training_count:,} examples.")

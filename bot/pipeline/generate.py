@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.drafts import Draft, DraftState, UploadState
-from bot.errors import BotError, BudgetReached, ModelError, ModelUnavailable, NothingToDo
+from bot.errors import BotError, BudgetReached, ModelError, ModelRateLimited, ModelUnavailable, NothingToDo
 from bot.jobs.background import report_unexpected
 from bot.language.chat import extract_tags
 from bot.language.endpoint import ModelService
 from bot.language.prices import chat_cost
+from bot.pipeline.waiting import wait_until
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
 from bot.store import spending
@@ -24,6 +25,7 @@ from bot.tumblr.npf import clean_tags
 from bot.voices.protocol import Writer
 
 _log = logging.getLogger(__name__)
+LIMIT = "the model service's limit"
 _TRIES = 3  # a voice may answer with nothing now and then
 _TAG_COST_TOKENS = (2_000, 200)
 
@@ -66,20 +68,25 @@ async def generate(
     preview: Preview | None = None
     line = f"Writing with {desk.voice.name}."
     for slot in range(count):
-        if slot in written:
-            continue
-        yield Progress(len(written), count, line, "drafts", preview)
-        text, tags = await _write_and_store(
-            desk, prompt or desk.voice.user_message, job_id=job_id, slot=slot, channel_id=channel_id
-        )
-        written.add(slot)
-        preview = Preview(text, "Just written", tags=tags)
-        yield Progress(len(written), count, line, "drafts", preview)
+        while slot not in written:
+            now = Progress(len(written), count, line, "drafts", preview)
+            yield now
+            try:
+                text, tags = await _write_and_store(
+                    desk, prompt or desk.voice.user_message, job_id=job_id, slot=slot, channel_id=channel_id
+                )
+            except ModelRateLimited as limit:
+                async for waiting in wait_until(desk.clock() + limit.retry_after, LIMIT, now, clock=desk.clock):
+                    yield waiting
+                continue
+            written.add(slot)
+            preview = Preview(text, "Just written", tags=tags)
+            yield Progress(len(written), count, line, "drafts", preview)
     cost = await spending.spent_on_job(desk.database, job_id)
     yield Progress(
         count,
         count,
-        f"Done: {count:,} drafts wait for your decision.",
+        f"Done: {count:,} drafts wait for your decision." if count > 1 else "Done: a draft waits for your decision.",
         "drafts",
         preview,
         facts=(("Voice", desk.voice.name), ("Cost", f"about ${cost:.4f}"), ("Destination", desk.blog)),

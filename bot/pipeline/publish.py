@@ -24,6 +24,7 @@ from bot.errors import (
     TumblrOutcomeUnknown,
     TumblrQuotaReached,
 )
+from bot.jobs.background import report_unexpected
 from bot.posts import Post
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
@@ -65,9 +66,15 @@ async def publish(
             due.append(before.retry_at)
             continue
         yield Progress(0, None, f"Uploading draft {draft.id} to {draft.blog}.", preview=Preview(draft.text, draft.blog))
-        retry_at = await _finish_even_if_cancelled(_send(database, tumblr, draft, retry_after, clock))
+        try:
+            retry_at = await _finish_even_if_cancelled(_send(database, tumblr, draft, retry_after, clock))
+        except Exception as error:  # noqa: BLE001 - a defect in one draft must not stop those after it
+            report_unexpected(f"uploading draft {draft.id}", error)
+            continue
         if retry_at is not None:
+            # Tumblr asked for a pause, or is out of reach: that holds for every draft, so the others wait as well.
             due.append(retry_at)
+            break
     for draft in await store.drafts_in(database, [DraftState.UNKNOWN], limit=_MANY):
         upload = await store.last_upload(database, draft.id)
         if upload is None or upload.looked_at >= len(look_after):

@@ -69,16 +69,27 @@ async def add_training(
     base_url: str,
     model: str,
     epochs: int,
+    service_job_id: str | None,
     now: float,
-) -> int:
-    """Begin a fine-tuning on our side. Returns its number."""
+) -> Training:
+    """Begin a fine-tuning on our side, or take over one that runs at the service already."""
+    state = TrainingState.RUNNING if service_job_id else TrainingState.PREPARING
     cursor = await connection.execute(
-        "INSERT INTO trainings (job_id, dataset_id, base_url, base_model, epochs, state, created_at)"
-        " VALUES (?, ?, ?, ?, ?, 'preparing', ?)",
-        (job_id, dataset_id, base_url, model, epochs, now),
+        "INSERT INTO trainings (job_id, dataset_id, base_url, base_model, epochs, state, service_job_id, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (job_id, dataset_id, base_url, model, epochs, state, service_job_id, now),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
-    return cursor.lastrowid
+    return Training(
+        id=cursor.lastrowid,
+        job_id=job_id,
+        dataset_id=dataset_id,
+        base_url=base_url,
+        base_model=model,
+        epochs=epochs,
+        state=state,
+        service_job_id=service_job_id,
+    )
 
 
 async def save_training(connection: aiosqlite.Connection, training: Training, *, now: float) -> None:

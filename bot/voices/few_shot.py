@@ -24,6 +24,7 @@ LONGEST_TEXT_TOKENS = 1_500
 LONGEST_SHOWN = 4_000
 """Characters: of a longer post the first paragraphs are shown, so that no post crowds out the others."""
 _RECENT_SHARE = 0.5
+_POSTS_CONSIDERED = 1_000  # of each blog, the newest
 
 
 class FewShot:
@@ -58,12 +59,16 @@ class FewShot:
 async def _texts(database: Database) -> list[str]:
     """The blog's own words, newest first, without what is held out or set aside."""
     withheld = await datasets.held_out_posts(database) | await datasets.posts_set_aside(database)
-    dated = [
-        (post.timestamp, post.text)
-        for blog in await post_store.blogs(database)
-        async for post in post_store.valid_posts(database, blog.uuid, limit=1_000)
-        if (post.blog_uuid, post.id) not in withheld
-    ]
+    dated: list[tuple[int, str]] = []
+    for blog in await post_store.blogs(database):
+        left = _POSTS_CONSIDERED
+        async for post in post_store.valid_posts(database, blog.uuid):
+            if (post.blog_uuid, post.id) in withheld:
+                continue  # before they are counted: the newest tenth of a large blog is held out
+            dated.append((post.timestamp, post.text))
+            left -= 1
+            if not left:
+                break
     if not dated:
         raise NothingToDo("There are no posts to write like.", "Use /download first.")
     return [text for _, text in sorted(dated, reverse=True)]

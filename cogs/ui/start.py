@@ -61,7 +61,7 @@ async def offer_training(interaction: discord.Interaction[Client], *, model: str
     service = app.settings.endpoint("fine_tuning").base_url.split("/")[2]
     offer = embed(
         title=f"Train a voice on dataset {dataset.id}?",
-        description="Nothing is uploaded or paid for before you press the button.",
+        description=_what_the_button_does(settings.job_id),
         fields=[
             ("Examples", f"{dataset.training_count:,}, and {dataset.held_out_count:,} held out", True),
             ("Screened", screened, True),
@@ -106,6 +106,15 @@ class TrainButton(
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await explained(interaction, start_stage(interaction, "finetune", self.parameters))
+
+
+def _what_the_button_does(job_id: str) -> str:
+    if job_id:
+        return (
+            f"The job {foreign(job_id)}, set as `job_id`, is under way at the service. The button follows it to its"
+            " end; nothing is uploaded. Empty `job_id` in config.toml to train anew."
+        )
+    return "Nothing is uploaded or paid for before you press the button."
 
 
 def _defaults(client: Client, kind: str) -> dict[str, JSON]:

@@ -127,7 +127,7 @@ async def test_a_model_that_answers_with_nothing(small: World):
     assert line(shown).startswith("few-shot answered with nothing 3 times in a row.")
     assert await rows(small, "SELECT count(*) FROM drafts") == [(0,)]
     small.openai.faults.schedule(Fault("POST", "/v1/chat/completions", "status", 200, completion("")))
-    assert "1 drafts wait" in line(await stage(small, "generate", count=1))
+    assert "a draft waits" in line(await stage(small, "generate", count=1))
 
 
 async def test_a_person_with_a_hostile_name(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -146,5 +146,5 @@ async def test_a_person_with_a_hostile_name(tmp_path: Path, caplog: pytest.LogCa
 async def test_a_prompt_may_hold_anything(small: World, caplog: pytest.LogCaptureFixture):
     await stage(small, "download")
     prompt = f"@everyone <@{SOMEBODY}> ``` # {'😀' * 500}"
-    assert "1 drafts wait" in line(await stage(small, "generate", count=1, prompt=prompt))
+    assert "a draft waits" in line(await stage(small, "generate", count=1, prompt=prompt))
     check(small, caplog)

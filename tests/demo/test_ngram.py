@@ -28,7 +28,7 @@ BLOG = [
 
 
 def dice(seed):
-    return random.Random(seed)  # noqa: S311 (dice, not secrets)
+    return random.Random(seed)
 
 
 def shape(text):

@@ -147,7 +147,7 @@ async def test_models_say_when_they_end(service, client):
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_a_file_comes_back_as_it_was(client, seed):
-    content = random.Random(seed).randbytes(5000) + b"\r\n--\r\n\n" if seed else jsonl(POSTS)  # noqa: S311 (any bytes)
+    content = random.Random(seed).randbytes(5000) + b"\r\n--\r\n\n" if seed else jsonl(POSTS)
     file = await upload(client, content, 'näme "quoted".jsonl' if seed else "training.jsonl")
     assert (file.bytes, file.purpose, file.status) == (len(content), "fine-tune", "processed")
     assert (await client.files.content(file.id)).content == content

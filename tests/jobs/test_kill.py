@@ -52,7 +52,7 @@ def look(path: Path) -> tuple[int, list]:
 
 
 async def kill_and_resume(path, times, open_office):
-    dice = random.Random(times)  # noqa: S311 - when to kill is no secret
+    dice = random.Random(times)
     reached, stored = 0, False
     for _ in range(times):
         running, said = await asyncio.to_thread(live_and_die, path, dice)

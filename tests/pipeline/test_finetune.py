@@ -22,7 +22,8 @@ from bot.errors import (
     TrainingFailed,
     TrainingNotAvailable,
 )
-from bot.examples import Example
+from bot.examples import Example, training_line
+from bot.language import tuning
 from bot.language.endpoint import Endpoint, ModelService
 from bot.pipeline.finetune import cancel_abandoned, dataset_to_train, finetune
 from bot.progress import Progress
@@ -44,7 +45,7 @@ class Room:
     dataset_id: int = 0
     told: list[Training] = field(default_factory=list)
 
-    def run(self, *, limit: float = 20.0) -> AsyncIterator[Progress]:
+    def run(self, *, limit: float = 20.0, service_job_id: str | None = None) -> AsyncIterator[Progress]:
         async def remember(training: Training) -> None:
             self.told.append(training)
 
@@ -58,6 +59,7 @@ class Room:
             epochs=2,
             token_price=5.0,
             monthly_limit=limit,
+            service_job_id=service_job_id,
             on_success=remember,
             poll_seconds=0.05,
         )
@@ -221,3 +223,21 @@ async def test_polling_does_not_outrun_its_pace(tmp_path: Path):
         seconds = asyncio.get_running_loop().time() - started
         polls = sum("/events" in request.path for request in room.openai.requests)
         assert polls <= seconds / 0.05 + 1
+
+
+async def test_a_job_that_runs_at_the_service_already_is_followed(tmp_path: Path):
+    """As `job_id` in config.toml asks: nothing is uploaded, nothing is reserved, and the model becomes the voice."""
+    async with open_room(tmp_path) as room:
+        content = "".join(training_line("You write.", "Write.", f"night {n}.") + "\n" for n in range(12)).encode()
+        file_id = await tuning.upload_training_file(room.service, "by-hand.jsonl", content)
+        job = await tuning.create_job(
+            room.service, training_file=file_id, model=MODEL, suffix="mine", epochs=1, marker="by hand"
+        )
+        last = (await everything(room.run(limit=0.0, service_job_id=job.id)))[-1]
+        assert last.line == "Done: the new voice is active."
+        assert room.calls("POST", "/v1/files") == 1
+        assert room.calls("POST", "/v1/fine_tuning/jobs") == 1
+        voice = await voices.active_voice(room.database)
+        assert voice is not None
+        assert "mine" in voice.model
+        assert await spending.spent_on_job(room.database, room.job_id) == pytest.approx(voice.cost)

@@ -199,7 +199,7 @@ async def killed_in_call(room: Room, stage: AsyncIterator[Progress], *, after: i
 
 # --- money ----------------------------------------------------------------------------------------------------
 
-REFUSALS = [(400, None), (401, "invalid_api_key"), (403, None), (404, None), (429, "rate_limit_exceeded"),
+REFUSALS = [(400, None), (401, "invalid_api_key"), (403, None), (404, None),
             (429, "insufficient_quota")]  # fmt: skip
 
 
@@ -268,7 +268,12 @@ class Billing(OpenAIService):
 HAPPENINGS = {
     "nothing": None,
     "refused": {"kind": "status", "status": 403, "body": {"error": {"message": "no"}}},
-    "too fast": {"kind": "status", "status": 429, "body": {"error": {"message": "no", "code": "rate_limit_exceeded"}}},
+    "too fast": {
+        "kind": "status",
+        "status": 429,
+        "body": {"error": {"message": "no", "code": "rate_limit_exceeded"}},
+        "headers": {"retry-after-ms": "10"},
+    },
     "no tags": {"kind": "status", "status": 400, "body": {"error": {"message": "no"}}},
     "empty": {"kind": "status", "status": 200, "body": answer("")},
     "trouble": {"kind": "html", "status": 502},

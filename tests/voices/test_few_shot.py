@@ -10,6 +10,7 @@ import pytest
 from bot.errors import NothingToDo
 from bot.language.tokens import count
 from bot.store import datasets
+from bot.voices import few_shot
 from bot.voices.few_shot import LONGEST_SHOWN, POSTS_SHOWN, PROMPT_TOKENS
 from tests.pipeline.room import MODEL, Room, everything, nights, open_room, store_posts
 
@@ -67,6 +68,16 @@ async def test_what_is_held_out_is_never_shown(tmp_path: Path):
         prompt = await opening(room)
         assert not [text for text in nights(60)[-6:] if text in prompt]
         assert set(nights(60)[34:54]) <= set(shown(prompt))
+
+
+async def test_a_large_blog_has_posts_left_when_its_newest_are_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(few_shot, "_POSTS_CONSIDERED", 5)
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(60))
+        await everything(room.examples())
+        assert sorted(shown(await opening(room))) == sorted(nights(60)[49:54])
 
 
 async def test_what_is_no_example_is_never_shown(tmp_path: Path):

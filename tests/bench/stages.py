@@ -1,0 +1,226 @@
+"""The stages, each by itself: the bot's own code on generated data, with the stand-ins in another process.
+
+Every function here runs in a fresh process. What `prepare_…` makes in the folder was made by a process before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bot.app import App
+from bot.client import COGS, Client
+from bot.config import DiscordSettings, OpenAISettings, Settings, TumblrSettings
+from bot.drafts import DraftState, Person, UploadState
+from bot.jobs.runner import JobState
+from bot.language.endpoint import Endpoint, ModelService
+from bot.language.moderation import judge
+from bot.language.tokens import count_many
+from bot.pipeline import decide
+from bot.pipeline.publish import publish
+from bot.store import drafts as draft_store
+from bot.store import voices
+from bot.store.database import Database
+from bot.store.drafts import NewDraft
+from bot.training import Voice, VoiceKind
+from tests.bench import data
+from tests.bench.figures import Figures, Finding, resident_memory, stopwatch
+from tests.bench.services import Addresses, Options, services
+
+_IDLE_SECONDS = 2.0
+
+Measure = Callable[[Path, int], Awaitable[Figures]]
+
+
+def settings_for(folder: Path, addresses: Addresses | None = None, *, guild_id: int | None = None) -> Settings:
+    key, secret, token, token_secret = addresses.credentials if addresses else ("k", "s", "t", "ts")
+    return Settings(
+        download_blog_identifiers=[data.BLOG_TO_DOWNLOAD],
+        upload_blog_identifier=data.BLOG_TO_DOWNLOAD,
+        data_directory=folder,
+        custom_prompts_file=folder / "custom_prompts.jsonl",
+        training_data_file=folder / "training_data.jsonl",
+        tags_chance=0.0,
+        discord=DiscordSettings(guild_id=guild_id),
+        tumblr=TumblrSettings(
+            consumer_key=SecretStr(key),
+            consumer_secret=SecretStr(secret),
+            oauth_token=SecretStr(token),
+            oauth_token_secret=SecretStr(token_secret),
+            api_url=addresses.tumblr if addresses else "http://127.0.0.1:9",
+        ),
+        openai=OpenAISettings(
+            api_key=SecretStr(addresses.api_key if addresses else "k"),
+            base_url=f"{addresses.openai if addresses else 'http://127.0.0.1:9'}/v1",
+        ),
+    )
+
+
+@asynccontextmanager
+async def _app(folder: Path, options: Options | None = None) -> AsyncIterator[App]:
+    async with services(options) as addresses:
+        app = App(settings_for(folder, addresses), folder / "config.toml")
+        await app.start()
+        try:
+            yield app
+        finally:
+            await app.stop()
+
+
+async def run_job(app: App, kind: str, **parameters: object) -> int:
+    """One job from start to end. Returns how much it did."""
+    job = await app.runner.submit(kind, parameters, requested_by="bench", requester_id=None, channel_id=None)
+    async for state in app.runner.follow(job.id):
+        job = state
+    if job.state is not JobState.SUCCEEDED or job.progress is None:
+        raise RuntimeError(f"{kind} {job.state}: {job.error}")
+    return job.progress.done
+
+
+async def prepare_posts(folder: Path, size: int) -> None:
+    database = await Database.open(folder / "bot.sqlite3")
+    await data.store_posts(database, size)
+    await database.close()
+
+
+async def prepare_dataset(folder: Path, size: int) -> None:
+    await prepare_posts(folder, size)
+    app = App(settings_for(folder), folder / "config.toml")
+    await app.start()
+    await run_job(app, "examples")
+    await app.stop()
+
+
+# --- starting -------------------------------------------------------------------------------------------------
+
+
+async def start(folder: Path, _size: int) -> Figures:
+    """The app, and the client with all its cogs, without any Discord: it does not log in."""
+    app = App(settings_for(folder), folder / "config.toml")
+    client = Client(app)
+    await app.start()
+    async with client:
+        for name in COGS:
+            await client.load_extension(name)
+        figures = await started()
+        await app.stop()
+    return figures
+
+
+async def started() -> Figures:
+    """The time until now, from the start of the process as its last argument says it; and the memory when idle."""
+    seconds = time.time() - float(sys.argv[-1])
+    await asyncio.sleep(_IDLE_SECONDS)
+    return Figures(
+        1,
+        seconds,
+        [
+            Finding("{} s from the start of the process", seconds, 2),
+            Finding("{} MB resident when idle", resident_memory(), 120),
+        ],
+    )
+
+
+# --- working -------------------------------------------------------------------------------------------------
+
+
+def download(page: int, answer_seconds: float = 0.0) -> Measure:
+    async def measure(folder: Path, size: int) -> Figures:
+        async with _app(folder, Options(posts=size, page=page, tumblr_seconds=answer_seconds)) as app:
+            with stopwatch() as watch:
+                done = await run_job(app, "download")
+        assert done == size, (done, size)
+        own = 1000 * watch.cpu / (size / 20)
+        return Figures(
+            size,
+            watch.wall,
+            [Finding("own time {} ms for 20 posts, writes included", own, None if answer_seconds else 5)],
+        )
+
+    return measure
+
+
+async def examples(folder: Path, size: int) -> Figures:
+    app = App(settings_for(folder), folder / "config.toml")
+    await app.start()
+    with stopwatch() as watch:
+        done = await run_job(app, "examples")
+    await app.stop()
+    assert done == size, (done, size)
+    return Figures(size, watch.wall)
+
+
+async def moderate(folder: Path, size: int) -> Figures:
+    async with _app(folder, Options(openai_seconds=0.1)) as app:
+        with stopwatch() as watch:
+            done = await run_job(app, "moderate")
+    assert done == size, (done, size)
+    return Figures(size, watch.wall)
+
+
+async def moderate_one_by_one(_folder: Path, size: int) -> Figures:
+    async with services(Options(openai_seconds=0.1)) as addresses:
+        service = ModelService(
+            Endpoint(f"{addresses.openai}/v1", SecretStr(addresses.api_key), "omni-moderation-latest")
+        )
+        texts = list(data.texts(size))
+        with stopwatch() as watch:
+            counts = await asyncio.to_thread(count_many, texts)
+            judged = [
+                pair
+                async for answer in judge(service, texts, counts, in_flight=1, texts_per_call=25)
+                for pair in answer
+            ]
+        await service.close()
+    assert len(judged) == size
+    return Figures(size, watch.wall)
+
+
+async def generate(folder: Path, size: int) -> Figures:
+    async with _app(folder, Options(openai_seconds=0.3)) as app:
+        with stopwatch() as watch:
+            done = await run_job(app, "generate", count=size)
+    assert done == size, (done, size)
+    own = 1000 * watch.cpu / size
+    return Figures(size, watch.wall, [Finding("own time {} ms a draft", own)])
+
+
+async def publish_drafts(folder: Path, size: int) -> Figures:
+    keeper = Person(1, "keeper")
+    async with _app(folder) as app:
+        async with app.database.write() as connection:
+            voice = Voice(0, VoiceKind.FEW_SHOT, "few-shot", "m", "http://127.0.0.1", None, "d", "u", 0.0, False, 0.0)
+            voice_id = await voices.add_voice(connection, voice)
+            draft = NewDraft("", (), "p", voice_id, None, None, None, data.BLOG_TO_DOWNLOAD, UploadState.DRAFT, 0.0)
+            ids = [
+                await draft_store.add_draft(connection, dataclasses.replace(draft, text=text), now=0.0)
+                for text in data.texts(size)
+            ]
+        for draft_id in ids:
+            await decide.approve(app.database, draft_id, keeper, now=0.0)
+        with stopwatch() as watch:
+            async for _ in publish(app.database, app.tumblr):
+                pass
+        states = await draft_store.count_by_state(app.database)
+    assert states[DraftState.UPLOADED] == size, states
+    return Figures(size, watch.wall, [Finding("own time {} ms a draft", 1000 * watch.cpu / size)])
+
+
+async def tokens(_folder: Path, size: int) -> Figures:
+    texts = list(data.texts(size))
+    with stopwatch() as loading:
+        count_many(texts[:1])
+    with stopwatch() as watch:
+        counts = count_many(texts)
+    return Figures(
+        size,
+        watch.wall,
+        [Finding("{} tokens a text", sum(counts) / size), Finding("loading took {} s before that", loading.wall)],
+    )
