@@ -78,8 +78,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(chosen: argparse.Namespace) -> Settings:
     path: Path = chosen.config
+    existed = path.exists()
     if ensure_file(path):
-        print(f"{path} has been brought up to date: new options stand in it with their defaults.", file=sys.stderr)
+        done = "has new options, with their defaults" if existed else "was not there, and has been made with every option"
+        print(f"{path} {done}.", file=sys.stderr)
     return load_settings(path, overrides=overrides_from(chosen))
 
 
