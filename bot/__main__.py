@@ -80,7 +80,9 @@ def _settings(chosen: argparse.Namespace) -> Settings:
     path: Path = chosen.config
     existed = path.exists()
     if ensure_file(path):
-        done = "has new options, with their defaults" if existed else "was not there, and has been made with every option"
+        done = (
+            "has new options, with their defaults" if existed else "was not there; it has been made, with every option"
+        )
         print(f"{path} {done}.", file=sys.stderr)
     return load_settings(path, overrides=overrides_from(chosen))
 

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+import aiosqlite
+
 from bot.errors import NothingToDo, TumblrNotFound, TumblrQuotaReached
 from bot.pipeline.waiting import wait_until
 from bot.posts import Blog, Post
@@ -123,10 +125,9 @@ async def _pass(
             async for progress in wait_until(reached.retry_at, QUOTA, now, clock=clock):
                 yield progress, 0
             continue
-        known = await store.known_ids(database, blog.uuid, [post.id for post in page.posts])
-        following = await _next_place(database, blog, place, page, new=len(page.posts) - len(known), stop_at=stop_at)
         async with database.write() as connection:
             new = await store.save_page(connection, blog.uuid, page.posts, clock())
+            following = await _next_place(connection, blog, place, page, new=new, stop_at=stop_at)
             if following is None:
                 newest = _newest(place.newest, page.posts)
                 await store.set_cursor(connection, blog.uuid, None, 0, newest)
@@ -149,7 +150,7 @@ async def _fetch(tumblr: Tumblr, blog: Blog, place: _Place) -> PostPage:
 
 
 async def _next_place(
-    database: Database, blog: Blog, place: _Place, page: PostPage, *, new: int, stop_at: int | None
+    connection: aiosqlite.Connection, blog: Blog, place: _Place, page: PostPage, *, new: int, stop_at: int | None
 ) -> _Place | None:
     """Where to read on after this page, or None at the end."""
     if not page.posts:
@@ -171,7 +172,7 @@ async def _next_place(
     if place.before is None or oldest + 1 < place.before:
         return _Place(oldest + 1, 0, newest)
     # The cursor did not move: the page lies whole within one second, or this is the end. Walk on by offset.
-    newer = await store.count_newer(database, blog.uuid, oldest)
+    newer = await store.count_newer(connection, blog.uuid, oldest)
     return _Place(place.before, max(1, newer + len(times) - _OFFSET_MARGIN), newest)
 
 

@@ -156,12 +156,11 @@ async def count_posts(db: Database, blog_uuid: str) -> PostCounts:
     return PostCounts(all=row[0], valid=row[1])
 
 
-async def count_newer(db: Database, blog_uuid: str, timestamp: int) -> int:
+async def count_newer(connection: aiosqlite.Connection, blog_uuid: str, timestamp: int) -> int:
     """How many stored posts of a blog are newer than `timestamp` (unix seconds)."""
-    async with db.read() as connection:
-        (row,) = await connection.execute_fetchall(
-            "SELECT count(*) FROM posts WHERE blog_uuid = ? AND timestamp > ?", (blog_uuid, timestamp)
-        )
+    (row,) = await connection.execute_fetchall(
+        "SELECT count(*) FROM posts WHERE blog_uuid = ? AND timestamp > ?", (blog_uuid, timestamp)
+    )
     return int(row[0])
 
 
