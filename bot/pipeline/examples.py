@@ -124,6 +124,10 @@ async def make_examples(
         )
     if custom_count:
         facts.append(("Custom prompts", f"{custom_count:,}"))
+    rejected = await post_store.rejection_counts(database)
+    if rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected.items())
+        facts.append(("Posts that are no examples", reasons))
     if filtered:
         facts.append(("Left out by filtered_words", f"{filtered:,} posts"))
     facts += [

@@ -135,10 +135,6 @@ async def save_page(connection: aiosqlite.Connection, blog_uuid: str, posts: Seq
     return len(ids - known)
 
 
-async def has_post(db: Database, blog_uuid: str, post_id: str) -> bool:
-    return bool(await known_ids(db, blog_uuid, (post_id,)))
-
-
 async def known_ids(db: Database, blog_uuid: str, ids: Iterable[str]) -> set[str]:
     """Those of `ids` that are stored."""
     async with db.read() as connection:

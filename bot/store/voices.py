@@ -46,11 +46,6 @@ async def activate_voice(connection: aiosqlite.Connection, voice_id: int) -> Non
     await connection.execute("UPDATE voices SET active = 1 WHERE id = ?", (voice_id,))
 
 
-async def get_voice(database: Database, voice_id: int) -> Voice | None:
-    """The voice with this number."""
-    return await _voice(database, "id = ?", (voice_id,))
-
-
 async def active_voice(database: Database) -> Voice | None:
     """The voice that /generate writes with."""
     return await _voice(database, "active = 1", ())

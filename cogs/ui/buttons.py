@@ -1,4 +1,4 @@
-"""What every button and form shares: the one permission check, the one error path, and who pressed."""
+"""What every button and form shares: the one error path, and who pressed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,8 @@ from typing import Any
 
 import discord
 
-from bot.client import explain, is_permitted
+from bot.client import explain
 from bot.drafts import Person
-
-
-class PermittedView(discord.ui.View):
-    """A view with the one permission check and the one error path, for what is not a `DynamicItem`."""
-
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def on_error(
-        self, interaction: discord.Interaction[Any], error: Exception, _item: discord.ui.Item[Any], /
-    ) -> None:
-        await explain(interaction, error)
 
 
 async def explained(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, None]) -> None:

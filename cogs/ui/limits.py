@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import discord
 
-CONTENT = 2000
 TITLE = 256
 DESCRIPTION = 4096
 FIELD_NAME = 256

@@ -111,8 +111,8 @@ async def test_ids_are_known_by_blog(db):
     await save(db, post("3"), blog=replace(BLOG, uuid="t:2"))
     assert await posts.known_ids(db, "t:1", ["1", "3", "x", "' OR 1=1"]) == {"1"}
     assert await posts.known_ids(db, "t:1", []) == set()
-    assert await posts.has_post(db, "t:1", "2")
-    assert not await posts.has_post(db, "t:2", "2")
+    assert await posts.known_ids(db, "t:1", ["2", "9"]) == {"2"}
+    assert await posts.known_ids(db, "t:2", ["2"]) == set()
 
 
 async def test_counts(db):
