@@ -92,6 +92,16 @@ async def held_out_posts(database: Database) -> set[tuple[str, str]]:
     return {(row[0], row[1]) for row in rows}
 
 
+async def training_posts(database: Database) -> set[tuple[str, str]]:
+    """Blog and id of each post that the newest dataset trains on; empty when there is no dataset."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT blog_uuid, post_id FROM examples WHERE NOT held_out AND set_aside IS NULL AND post_id IS NOT NULL"
+            " AND dataset_id = (SELECT max(id) FROM datasets)"
+        )
+    return {(row[0], row[1]) for row in rows}
+
+
 async def posts_set_aside(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the latest screening took out of its dataset, which need not be the newest."""
     async with database.read() as connection:

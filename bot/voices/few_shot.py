@@ -57,13 +57,18 @@ class FewShot:
 
 
 async def _texts(database: Database) -> list[str]:
-    """The blog's own words, newest first, without what is held out or set aside."""
+    """The blog's own words, newest first, without what is held out or set aside.
+
+    Once there is a dataset, what the owner's filters kept out of it is not shown to a model either.
+    """
+    chosen = await datasets.training_posts(database)
     withheld = await datasets.held_out_posts(database) | await datasets.posts_set_aside(database)
     dated: list[tuple[int, str]] = []
     for blog in await post_store.blogs(database):
         left = _POSTS_CONSIDERED
         async for post in post_store.valid_posts(database, blog.uuid):
-            if (post.blog_uuid, post.id) in withheld:
+            place = (post.blog_uuid, post.id)
+            if place in withheld or (chosen and place not in chosen):
                 continue  # before they are counted: the newest tenth of a large blog is held out
             dated.append((post.timestamp, post.text))
             left -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bot.language.tokens import count
 from bot.store import datasets
 from bot.voices import few_shot
 from bot.voices.few_shot import LONGEST_SHOWN, POSTS_SHOWN, PROMPT_TOKENS
-from tests.pipeline.room import MODEL, Room, everything, nights, open_room, store_posts
+from tests.pipeline.room import MODEL, RULES, Room, everything, nights, open_room, store_posts
 
 
 async def opening(room: Room, prompt: str = "Write.") -> str:
@@ -68,6 +69,14 @@ async def test_what_is_held_out_is_never_shown(tmp_path: Path):
         prompt = await opening(room)
         assert not [text for text in nights(60)[-6:] if text in prompt]
         assert set(nights(60)[34:54]) <= set(shown(prompt))
+
+
+async def test_what_the_filters_kept_out_of_the_dataset_is_not_shown_either(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, [*nights(15), "a secret about step sixty-one."])
+        assert "a secret about step sixty-one." in shown(await opening(room)), "there is no dataset yet"
+        await everything(room.examples(replace(RULES, filtered_words=("secret",))))
+        assert sorted(shown(await opening(room))) == sorted(nights(15))
 
 
 async def test_a_large_blog_has_posts_left_when_its_newest_are_held_out(
