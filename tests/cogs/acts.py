@@ -236,6 +236,10 @@ async def rows(world: World, query: str, *parameters: object) -> list[tuple[Any,
 
 async def everything(world: World) -> dict[str, Any]:
     """All that must not change when somebody was refused: every table, the blog, the calls to both services."""
+    # That a message shows a draft's newest version is noted down a moment after it does.
+    async with asyncio.timeout(10):
+        while await rows(world, "SELECT 1 FROM drafts WHERE shown_version < version"):
+            await asyncio.sleep(0.01)
     names = [name for (name,) in await rows(world, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
     # A job's progress is written down by and by, so of jobs only what matters.
     columns = {"jobs": "id, kind, state, requester_id, parameters"}
