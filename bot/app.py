@@ -93,10 +93,6 @@ class App:
             raise RuntimeError("the app has not been started")
         return self._runner
 
-    @property
-    def settings_path(self) -> Path:
-        return self._settings_path
-
     async def start(self) -> None:
         """Open the store and go on with whatever was under way.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ import msgspec
 
 from bot.store.database import Database
 from bot.store.facts import set_fact
+
+_log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 15.0
 _STALE_AFTER = 60.0  # seconds without a beat
@@ -55,7 +58,11 @@ async def keep_beating(
         except Exception:  # noqa: BLE001 - whatever it is, the answer is no
             writable = False
         beat = Beat(clock(), ready, silence, writable)
-        await asyncio.to_thread(_leave, path, beat)
+        try:
+            await asyncio.to_thread(_leave, path, beat)
+        except OSError as error:
+            # The old beat grows stale, which tells the same; there may be room on the disk again later.
+            _log.warning("The sign of life could not be written (%s).", type(error).__name__)
         await asyncio.sleep(BEAT_SECONDS)
 
 

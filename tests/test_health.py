@@ -58,6 +58,25 @@ def test_a_bot_that_never_ran_is_not_well(tmp_path: Path):
     assert "never run here" in sentence
 
 
+async def test_a_beat_that_cannot_be_written_does_not_end_the_beating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(health, "BEAT_SECONDS", 0.02)
+    database = await Database.open(tmp_path / "bot.sqlite3")
+    path = tmp_path / "not there yet" / ".health.json"
+    beating = asyncio.create_task(keep_beating(database, path, lambda: (True, 1.0)))
+    try:
+        async with asyncio.timeout(10):
+            while "could not be written" not in caplog.text:
+                await asyncio.sleep(0.01)
+        path.parent.mkdir()  # there is room again
+        await says(path, "is well")
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await database.close()
+
+
 async def test_the_beat_says_what_the_gateway_and_the_store_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(health, "BEAT_SECONDS", 0.02)
     database = await Database.open(tmp_path / "bot.sqlite3")

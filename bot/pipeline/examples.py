@@ -70,9 +70,7 @@ async def make_examples(
     times: list[int] = [0] * custom_count
     for blog in await post_store.blogs(database):
         taken = 0
-        batch: list[ExamplePost] = []
-        async for post in _batches(database, blog.uuid, since):
-            batch = post
+        async for batch in _batches(database, blog.uuid, since):
             kept = await asyncio.to_thread(_without, words, batch)
             filtered += len(batch) - len(kept)
             room = rules.post_limit - taken if rules.post_limit else len(kept)
@@ -80,10 +78,7 @@ async def make_examples(
                 examples.append(Example(rules.user_message, kept_post.text, 0, kept_post.blog_uuid, kept_post.id))
                 times.append(kept_post.timestamp)
             taken += min(room, len(kept))
-            if batch:
-                yield Progress(
-                    len(examples), None, f"Reading {blog.name}.", "examples", Preview(batch[-1].text, blog.name)
-                )
+            yield Progress(len(examples), None, f"Reading {blog.name}.", "examples", Preview(batch[-1].text, blog.name))
             if rules.post_limit and taken >= rules.post_limit:
                 break
         facts.append((blog.name, f"{taken:,} examples"))
@@ -119,7 +114,6 @@ async def make_examples(
             user_message=rules.user_message,
             settings=_settings(rules),
             examples=examples,
-            tokens=tokens,
             now=clock(),
         )
     if custom_count:

@@ -33,14 +33,12 @@ async def add_dataset(
     user_message: str,
     settings: Mapping[str, object],
     examples: Iterable[Example],
-    tokens: int,
     now: float,
 ) -> int:
     """Freeze the examples under the next number. Returns it."""
     cursor = await connection.execute(
-        "INSERT INTO datasets (created_at, digest, developer_message, user_message, settings, tokens)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (now, digest, developer_message, user_message, json.dumps(settings), tokens),
+        "INSERT INTO datasets (created_at, digest, developer_message, user_message, settings) VALUES (?, ?, ?, ?, ?)",
+        (now, digest, developer_message, user_message, json.dumps(settings)),
     )
     dataset_id = cursor.lastrowid
     assert dataset_id is not None  # noqa: S101 - an INSERT always has one
@@ -84,32 +82,20 @@ async def all_examples(database: Database, dataset_id: int) -> list[Example]:
 
 async def held_out_posts(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the newest dataset holds out: never shown in a prompt."""
-    async with database.read() as connection:
-        rows = await connection.execute_fetchall(
-            "SELECT blog_uuid, post_id FROM examples WHERE held_out AND post_id IS NOT NULL"
-            " AND dataset_id = (SELECT max(id) FROM datasets)"
-        )
-    return {(row[0], row[1]) for row in rows}
+    return await _posts(database, "held_out AND dataset_id = (SELECT max(id) FROM datasets)")
 
 
 async def training_posts(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the newest dataset trains on; empty when there is no dataset."""
-    async with database.read() as connection:
-        rows = await connection.execute_fetchall(
-            "SELECT blog_uuid, post_id FROM examples WHERE NOT held_out AND set_aside IS NULL AND post_id IS NOT NULL"
-            " AND dataset_id = (SELECT max(id) FROM datasets)"
-        )
-    return {(row[0], row[1]) for row in rows}
+    return await _posts(database, "NOT held_out AND set_aside IS NULL AND dataset_id = (SELECT max(id) FROM datasets)")
 
 
 async def posts_set_aside(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the latest screening took out of its dataset, which need not be the newest."""
-    async with database.read() as connection:
-        rows = await connection.execute_fetchall(
-            "SELECT blog_uuid, post_id FROM examples WHERE set_aside IS NOT NULL AND post_id IS NOT NULL"
-            " AND dataset_id = (SELECT max(id) FROM datasets WHERE screened_at IS NOT NULL)"
-        )
-    return {(row[0], row[1]) for row in rows}
+    return await _posts(
+        database,
+        "set_aside IS NOT NULL AND dataset_id = (SELECT max(id) FROM datasets WHERE screened_at IS NOT NULL)",
+    )
 
 
 async def judged(database: Database, hashes: Sequence[str], model: str) -> dict[str, tuple[str, ...]]:
@@ -161,6 +147,14 @@ async def set_aside(
     await connection.execute(
         "UPDATE datasets SET screened_with = ?, screened_at = ? WHERE id = ?", (model, now, dataset_id)
     )
+
+
+async def _posts(database: Database, which: str) -> set[tuple[str, str]]:
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            f"SELECT blog_uuid, post_id FROM examples WHERE post_id IS NOT NULL AND {which}"  # noqa: S608 - see the callers
+        )
+    return {(row[0], row[1]) for row in rows}
 
 
 async def _examples(database: Database, dataset_id: int, which: str) -> list[Example]:

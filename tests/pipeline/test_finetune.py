@@ -88,7 +88,6 @@ async def open_room(folder: Path, *, examples: int = 12) -> AsyncGenerator[Room,
             user_message="Write.",
             settings={},
             examples=[Example("Write.", f"the light is lit, night {n}.", 20) for n in range(examples)],
-            tokens=20 * examples,
             now=0.0,
         )
     try:

@@ -25,7 +25,6 @@ async def add(db: Database, examples: list[Example] = EXAMPLES, digest: str = "d
             user_message="Write.",
             settings={"post_limit": 4},
             examples=examples,
-            tokens=12,
             now=5.0,
         )
 

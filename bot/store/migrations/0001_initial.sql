@@ -46,7 +46,6 @@ CREATE TABLE datasets (
     developer_message TEXT NOT NULL,
     user_message      TEXT NOT NULL,
     settings          TEXT NOT NULL,            -- JSON: the filters it was made with
-    tokens            INTEGER NOT NULL,         -- of the training part, one epoch
     screened_with     TEXT,                     -- the moderation model, once /moderate is done
     screened_at       REAL
 ) STRICT;
