@@ -56,6 +56,10 @@ class Visitor:
         """Press the newest button with this label."""
         await self.page.get_by_role("button", name=label, exact=True).last.click()
 
+    async def presses_at_once(self, label: str) -> None:
+        """Press the newest button with this label now: a click waits until a page that is redrawn stands still."""
+        await self.page.get_by_role("button", name=label, exact=True).last.dispatch_event("click")
+
     def message(self, words: str) -> Locator:
         """The newest message with a part that says exactly this: its title, its footer."""
         here = self.page.get_by_text(words, exact=True)

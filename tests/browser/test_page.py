@@ -106,7 +106,7 @@ async def test_a_press_counts_while_a_job_goes_on(visit: Visit):
         await visitor.uses("/finetune")
         await visitor.presses("Start training")
         await visitor.sees("The service says", visitor.message("Training a voice"))
-        await visitor.presses("Stop")
+        await visitor.presses_at_once("Stop")
         await visitor.sees("The training is cancelled at its service as well.", visitor.message("Training a voice"))
         assert not await visitor.complaint()
         await visitor.picture("20 stopped")
