@@ -56,6 +56,13 @@ class NotAllowed(BotError):
         )
 
 
+class OwnerOnly(BotError):
+    """A reviewer used what is the owner's alone: accounts, keys, consent."""
+
+    def __init__(self) -> None:
+        super().__init__("Only the owner of the bot may do this.", "Ask one of those in `owner_ids`.")
+
+
 class DiscordPermissionMissing(BotError):
     """The bot may not do something in a channel."""
 
@@ -106,6 +113,18 @@ class BlogIdentifierError(BotError):
     """A text that names no blog."""
 
 
+class BlogChanged(BotError):
+    """The name of a downloaded blog belongs to another blog now: a person has to say which is meant."""
+
+
+class NoConsent(BotError):
+    """A blog of somebody else, without anybody's recorded word that it may be downloaded."""
+
+
+class ConnectionFailed(BotError):
+    """Connecting a Tumblr account did not work: a wrong key, a refused or stale authorisation, a wrong paste."""
+
+
 class TumblrError(BotError):
     """Any failure of a call to Tumblr."""
 
@@ -116,6 +135,22 @@ class TumblrUnauthorized(TumblrError):
 
 class TumblrForbidden(TumblrError):
     """403 from the API, or a block page: do not try again."""
+
+
+class TumblrDailyPostsReached(TumblrForbidden):
+    """403.8023: the account has made as many posts as Tumblr allows in a day."""
+
+
+class TumblrQueueFull(TumblrForbidden):
+    """403.8022: the blog's queue holds as many posts as Tumblr allows."""
+
+
+class TumblrBlocked(TumblrForbidden):
+    """A web page instead of the API's answer: this machine's address is blocked. Nothing is sent until `retry_at`."""
+
+    def __init__(self, sentence: str, next_step: str, *, retry_at: float) -> None:
+        super().__init__(sentence, next_step)
+        self.retry_at = retry_at
 
 
 class TumblrNotFound(TumblrError):

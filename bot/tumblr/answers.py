@@ -1,4 +1,4 @@
-"""What Tumblr's answers mean: values, errors with a next step, and what is left of the quota.
+"""What Tumblr's answers mean: values, and errors with a next step.
 
 Errors come in many shapes (Tumblr's API notes, "Limits, errors"); the status and the numeric codes count, never the
 texts, which are jokes in the reader's language.
@@ -9,25 +9,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
 
 from bot.errors import (
+    TumblrDailyPostsReached,
     TumblrError,
     TumblrForbidden,
     TumblrNotFound,
     TumblrNotSent,
     TumblrOutcomeUnknown,
-    TumblrQuotaReached,
+    TumblrQueueFull,
     TumblrRefused,
     TumblrUnauthorized,
     TumblrUnavailable,
 )
 from bot.posts import Blog, Post, Rejection
 from bot.tumblr.npf import read_post
+from bot.tumblr.quota import ASSUMED_WAIT, blocked, quota_reached
 from bot.tumblr.transport import Answer, NoAnswer, Outcome
 from bot.tumblr.values import (
     as_int,
@@ -40,8 +41,6 @@ from bot.tumblr.values import (
     decode_leniently,
 )
 
-ASSUMED_WAIT = 60.0  # seconds after a 429 that does not say when to come back: the limit per address is by the minute
-_LONGEST_WAIT = 86_400.0  # seconds; no quota of Tumblr's lasts longer than a day
 _TRY_LATER = "Try again in a few minutes."
 _LOOK_FIRST = "Look at the blog, its drafts and its queue before sending it again."
 
@@ -78,51 +77,11 @@ class CreatedPost:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """What the last answer said is left; times are in unix seconds. None: not said."""
+class PostLimits:
+    """How many posts the account may still make today, and when that changes (unix seconds). None: not said."""
 
-    hour_remaining: int | None = None
-    hour_resets_at: float | None = None
-    day_remaining: int | None = None
-    day_resets_at: float | None = None
-
-
-# --- the quota ------------------------------------------------------------------------------------------------
-
-
-def read_quota(headers: Mapping[str, str], now: float) -> Quota:
-    """The quota in an answer's headers. `Reset` is in seconds from now; it may be missing or negative."""
-
-    def remaining(window: str) -> int | None:
-        return as_int(headers.get(f"X-Ratelimit-{window}-Remaining"))
-
-    def resets_at(window: str) -> float | None:
-        seconds = as_int(headers.get(f"X-Ratelimit-{window}-Reset"))
-        return None if seconds is None else now + min(max(seconds, 0), _LONGEST_WAIT)
-
-    return Quota(remaining("Perhour"), resets_at("Perhour"), remaining("Perday"), resets_at("Perday"))
-
-
-def _retry_at(headers: Mapping[str, str], now: float) -> float:
-    """When to come back after a 429, in unix seconds.
-
-    A 429 of the limit per address shows plenty remaining, so the resets count only for a quota that is used up.
-    """
-    told = headers.get("Retry-After", "")
-    seconds: float | None = as_int(told)
-    if seconds is None and told:
-        try:
-            seconds = parsedate_to_datetime(told).timestamp() - now
-        except (ValueError, OverflowError):
-            seconds = None
-    if seconds is not None:
-        return now + min(max(seconds, 1.0), _LONGEST_WAIT)
-    quota = read_quota(headers, now)
-    windows = ((quota.day_remaining, quota.day_resets_at), (quota.hour_remaining, quota.hour_resets_at))
-    for remaining, resets_at in windows:
-        if remaining is not None and remaining <= 0 and resets_at is not None and resets_at > now:
-            return resets_at
-    return now + ASSUMED_WAIT
+    posts_remaining: int | None = None
+    resets_at: float | None = None
 
 
 # --- the envelope ---------------------------------------------------------------------------------------------
@@ -149,10 +108,8 @@ class _Reply:
     """An answer, opened. `status` is Tumblr's own where it contradicts a successful HTTP status."""
 
     status: int
-    headers: Mapping[str, str]
     envelope: _Envelope | None
     is_page: bool
-    """It is a web page: from the edge, not from the API. Judged by the body: content types are wrong at times."""
 
     @property
     def is_success(self) -> bool:
@@ -166,8 +123,7 @@ def _open(answer: Answer) -> _Reply:
         inner = as_int(as_mapping(envelope.meta).get("status"))
         if inner is not None and inner >= HTTPStatus.BAD_REQUEST:
             status = inner
-    is_page = answer.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-    return _Reply(status, answer.headers, envelope, is_page)
+    return _Reply(status, envelope, answer.is_page)
 
 
 def _open_envelope(body: bytes) -> _Envelope | None:
@@ -187,11 +143,16 @@ def _codes(envelope: _Envelope) -> frozenset[int]:
 # --- reads ----------------------------------------------------------------------------------------------------
 
 
-def understand_read(outcome: Outcome, read_response: Callable[[msgspec.Raw], T | None]) -> T:
+def understand_read(
+    outcome: Outcome, read_response: Callable[[msgspec.Raw], T | None], retry_at: float | None = None
+) -> T:
     """The value in the answer to a read; `read_response` gives None for a response that is not what it should be.
 
+    `retry_at` is when calls go on, if this answer stopped them (`Governor.learn` says so).
+
     Raises:
-        TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: final answers.
+        TumblrUnauthorized, TumblrForbidden, TumblrBlocked, TumblrNotFound, TumblrRefused, TumblrQuotaReached: final
+            answers.
         TumblrUnavailable: no usable answer; may be tried again.
     """
     if isinstance(outcome, NoAnswer):
@@ -203,7 +164,7 @@ def understand_read(outcome: Outcome, read_response: Callable[[msgspec.Raw], T |
             raise TumblrUnavailable("Tumblr's answer could not be read.", _TRY_LATER)
         return value
     if _is_refusal(reply.status):
-        raise _refusal(reply)
+        raise _refusal(reply, retry_at)
     raise TumblrUnavailable(f"Tumblr {_no_use(reply)}.", _TRY_LATER)
 
 
@@ -213,6 +174,13 @@ def read_account(response: msgspec.Raw) -> Account | None:
     name = as_text(user.get("name"))
     blogs = (_read_blog(blog) for blog in as_list(user.get("blogs")))
     return Account(name, tuple(blog for blog in blogs if blog is not None)) if name else None
+
+
+def read_limits(response: msgspec.Raw) -> PostLimits:
+    """The limit on posts in the answer of `user/limits`; what is not there, or is odd, is not said."""
+    posts = as_mapping(as_mapping(_mapping_in(response).get("user")).get("posts"))
+    remaining, resets_at = as_int(posts.get("remaining")), as_int(posts.get("reset_at"))
+    return PostLimits(None if remaining is None else max(0, remaining), None if resets_at is None else float(resets_at))
 
 
 def read_blog(response: msgspec.Raw) -> Blog | None:
@@ -265,8 +233,8 @@ def _read_blog(value: object) -> Blog | None:
 # --- writes ---------------------------------------------------------------------------------------------------
 
 
-def understand_write(outcome: Outcome) -> CreatedPost:
-    """What became of a new post.
+def understand_write(outcome: Outcome, retry_at: float | None = None) -> CreatedPost:
+    """What became of a new post. `retry_at` as in `understand_read`.
 
     Raises:
         TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: the API said no.
@@ -288,7 +256,7 @@ def understand_write(outcome: Outcome) -> CreatedPost:
         return CreatedPost(post_id, "queue" if state == "queued" else state)
     # Only the API itself can refuse: a page comes from somewhere on the way, and nobody knows from which side of it.
     if _is_refusal(reply.status) and reply.envelope is not None:
-        raise _refusal(reply)
+        raise _refusal(reply, retry_at)
     raise unknown_outcome(_no_use(reply))
 
 
@@ -321,8 +289,10 @@ def _no_use(reply: _Reply) -> str:
     return f"sent an answer that could not be read (status {reply.status})"
 
 
-def _refusal(reply: _Reply) -> TumblrError:
+def _refusal(reply: _Reply, retry_at: float | None) -> TumblrError:
     """The error for a 4xx answer."""
+    if retry_at is None:
+        retry_at = time.time() + ASSUMED_WAIT
     codes = frozenset[int]() if reply.envelope is None else _codes(reply.envelope)
     match reply.status:
         case HTTPStatus.UNAUTHORIZED:
@@ -331,30 +301,22 @@ def _refusal(reply: _Reply) -> TumblrError:
                 "Connect the account again, and see that this machine's clock is right.",
             )
         case HTTPStatus.FORBIDDEN | HTTPStatus.TOO_MANY_REQUESTS if reply.is_page:
-            return TumblrForbidden(
-                "Tumblr blocks this machine's address.",
-                "Do not try again for some hours; if it stays so, run the bot from another network.",
-            )
+            return blocked(retry_at)
         case HTTPStatus.FORBIDDEN:
             return _forbidden(codes)
         case HTTPStatus.NOT_FOUND:
             return _not_found(codes)
         case HTTPStatus.TOO_MANY_REQUESTS:
-            retry_at = _retry_at(reply.headers, time.time())
-            return TumblrQuotaReached(
-                "Tumblr's limit on calls is reached.",
-                "Wait until it allows more.",
-                retry_at=retry_at,
-            )
+            return quota_reached(retry_at)
         case _:
             return _refused(reply.status, codes)
 
 
 def _forbidden(codes: frozenset[int]) -> TumblrForbidden:
     if _QUEUE_FULL in codes:
-        return TumblrForbidden("The blog's queue is full.", "Let some of it be published, then approve again.")
+        return TumblrQueueFull("The blog's queue is full.", "Let some of it be published, then approve again.")
     if _DAILY_POSTS in codes:
-        return TumblrForbidden("The blog has reached Tumblr's limit of posts a day.", "Approve again tomorrow.")
+        return TumblrDailyPostsReached("The blog has reached Tumblr's limit of posts a day.", "Approve again tomorrow.")
     return TumblrForbidden(
         "Tumblr does not allow the connected account to do this.",
         "See that the account is a member of the blog; trying again will not help.",

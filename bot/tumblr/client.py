@@ -1,6 +1,7 @@
 """Tumblr for the rest of the bot: awaitable calls, our own types in and out, errors with a next step.
 
-Reads and writes go their separate ways, so that a slow download never delays an approval.
+Reads and writes go their separate ways, so that a slow download never delays an approval. Every call, each retry
+included, asks the account's governor first (`bot.tumblr.quota`).
 """
 
 from __future__ import annotations
@@ -8,40 +9,52 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from bot.drafts import UploadState
-from bot.errors import TumblrUnavailable
+from bot.errors import TumblrUnauthorized, TumblrUnavailable
 from bot.posts import Blog
 from bot.tumblr.answers import (
     Account,
     CreatedPost,
+    PostLimits,
     PostPage,
-    Quota,
     read_account,
     read_blog,
+    read_limits,
     read_page,
-    read_quota,
     understand_read,
     understand_write,
     unknown_outcome,
 )
 from bot.tumblr.identifiers import parse_identifier
 from bot.tumblr.npf import post_body
-from bot.tumblr.transport import Answer, Api, Outcome, TumblrCredentials, checked_api_url
+from bot.tumblr.quota import Governor, Quota
+from bot.tumblr.transport import Api, Outcome, TumblrCredentials, checked_api_url
 from bot.tumblr.values import as_post_id
 
-__all__ = ["Account", "CreatedPost", "PostPage", "Quota", "Tumblr", "TumblrCredentials", "post_body"]
+__all__ = [
+    "Account",
+    "CreatedPost",
+    "Governor",
+    "PostLimits",
+    "PostPage",
+    "Quota",
+    "Tumblr",
+    "TumblrCredentials",
+    "post_body",
+]
 
 T = TypeVar("T")
 
-LARGEST_PAGE = 50  # posts; Tumblr documents 20, so judge by the page you got
+DOCUMENTED_PAGE = 20  # posts
+LARGEST_PAGE = 50  # posts; more than Tumblr documents, so judge by the page you got
 _READ_TRIES = 3
 # The thread knows more than the clock does (whether it was connected, above all), so it may speak first.
 _GRACE = 0.5  # seconds
@@ -60,32 +73,53 @@ class Tumblr:
         api_url: str = "https://api.tumblr.com",
         deadline: float = 30.0,
         retry_wait: float = 1.0,
+        governor: Governor | None = None,
+        keep_back: int = 0,
+        readers: int = 1,
     ) -> None:
         """Set up both ways; nothing is sent yet.
 
         Args:
-            credentials: the four OAuth 1.0a strings.
+            credentials: the four OAuth 1.0a strings; empty ones for an account that is not connected yet.
             api_url: where the API is; plain http only to loopback.
             deadline: seconds that one call may take in all.
             retry_wait: seconds before a failed read is tried again; doubled for the next, with some jitter.
+            governor: the account's; one of its own if left out.
+            keep_back: how many calls of each of Tumblr's windows are left for others.
+            readers: how many reads may be under way at the same time, each over a connection of its own.
 
         Raises:
             ValueError: `api_url` is not acceptable.
         """
         url = checked_api_url(api_url)
-        self._reads = _Line(
-            lambda: Api(credentials, api_url=url, deadline=deadline, keep_alive=True), deadline, name="tumblr-read"
-        )
-        self._writes = _Line(
-            lambda: Api(credentials, api_url=url, deadline=deadline, keep_alive=False), deadline, name="tumblr-write"
-        )
+        kept = partial(Api, api_url=url, deadline=deadline, keep_alive=True)
+        fresh = partial(Api, api_url=url, deadline=deadline, keep_alive=False)
+        self.governor = governor or Governor()
+        self._credentials = credentials
+        self._keep_back = keep_back
         self._retry_wait = retry_wait
-        self._quota = Quota()
+        self._read_lines = [_Line(kept, deadline, name=f"tumblr-read-{n + 1}") for n in range(readers)]
+        self._free_lines = list(self._read_lines)
+        self._readers = asyncio.Semaphore(readers)
+        self._writes = _Line(fresh, deadline, name="tumblr-write")
 
     @property
     def quota(self) -> Quota:
         """What is left, as the last answer that spoke of it said."""
-        return self._quota
+        return self.governor.quota
+
+    @property
+    def connected(self) -> bool:
+        """Whether there are credentials. Whether Tumblr takes them, `account` tells."""
+        given = self._credentials
+        return all((given.consumer_key, given.consumer_secret, given.oauth_token, given.oauth_token_secret))
+
+    def use(self, credentials: TumblrCredentials) -> None:
+        """Make every later call with these credentials. Calls that are under way end as they began.
+
+        What the governor knows stays, whoever's key it is: another key is no way around a limit.
+        """
+        self._credentials = credentials
 
     async def account(self) -> Account:
         """The connected account: the check of the credentials, and the list of blogs it may post to.
@@ -94,6 +128,14 @@ class Tumblr:
             TumblrError: as every read does.
         """
         return await self._read(lambda api: api.info(), read_account)
+
+    async def limits(self) -> PostLimits:
+        """How many posts the account may still make today.
+
+        Raises:
+            TumblrError: as every read does.
+        """
+        return await self._read(lambda api: api.user_limits(), read_limits)
 
     async def blog(self, identifier: str) -> Blog:
         """Describe a blog.
@@ -167,10 +209,14 @@ class Tumblr:
         """Make a post, once. `body` comes from `post_body`.
 
         Cancelling the caller does not stop the request: whoever calls this shields it, and records its late outcome.
+        Nothing is tried again here, not even what never left: a process that is killed while it waits for the next
+        try could not say that nothing was sent. Whoever calls this writes that down before it waits.
 
         Raises:
             BlogIdentifierError: `identifier` names no blog.
-            TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: Tumblr said no.
+            TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused: Tumblr said no.
+            TumblrDailyPostsReached, TumblrQueueFull: Tumblr said no, until there is room again.
+            TumblrQuotaReached, TumblrBlocked: it was not made, and nothing will be until `retry_at`.
             TumblrNotSent: it never left; may be tried again.
             TumblrOutcomeUnknown: it may or may not have been made; look at the blog first.
             ValueError: `body` has no state or a wrong one. Tumblr would publish it at once.
@@ -180,11 +226,11 @@ class Tumblr:
             raise ValueError("a post is never sent without a known state")
 
         def work(api: Api) -> CreatedPost:
-            outcome = api.create_post(blog, body)
-            self._note_quota(outcome)
-            return understand_write(outcome)
+            return understand_write(*self._send(api, lambda api: api.create_post(blog, body)))
 
-        created = await self._writes.run(work, lambda: unknown_outcome("took too long to answer"))
+        created = await self._writes.run(
+            self._credentials_now, work, lambda: unknown_outcome("took too long to answer")
+        )
         if created.state != body["state"]:
             log.warning("Tumblr put post %s into the state %r instead of %r.", created.id, created.state, body["state"])
         return created
@@ -192,24 +238,30 @@ class Tumblr:
     async def close(self) -> None:
         """Close the connections; a write that is under way is waited for, since its outcome matters."""
         await self._writes.close()
-        await self._reads.close()
+        for line in self._read_lines:
+            await line.close()
 
     async def _read(self, ask: Callable[[Api], Outcome], read_response: Callable[[msgspec.Raw], T | None]) -> T:
         """Ask, up to three times when Tumblr is unavailable.
 
         Raises:
-            TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: final answers.
+            TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused: final answers.
+            TumblrQuotaReached, TumblrBlocked: no calls are made until `retry_at`.
             TumblrUnavailable: no usable answer, three times.
         """
 
         def work(api: Api) -> T:
             # In the thread: parsing a page takes a moment that the event loop should not lose.
-            outcome = ask(api)
-            self._note_quota(outcome)
-            return understand_read(outcome, read_response)
+            outcome, retry_at = self._send(api, ask)
+            return understand_read(outcome, read_response, retry_at)
 
         async def once() -> T:
-            return await self._reads.run(work, _too_slow)
+            async with self._readers:
+                line = self._free_lines.pop()
+                try:
+                    return await line.run(self._credentials_now, work, _too_slow)
+                finally:
+                    self._free_lines.append(line)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TumblrUnavailable),
@@ -219,11 +271,27 @@ class Tumblr:
         )
         return await retrying(once)
 
-    def _note_quota(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Answer):
-            quota = read_quota(outcome.headers, time.time())
-            if quota != Quota():
-                self._quota = quota
+    def _send(self, api: Api, ask: Callable[[Api], Outcome]) -> tuple[Outcome, float | None]:
+        """One call, if the governor lets it through; and until when there are no others, if its answer says so.
+
+        Raises:
+            TumblrQuotaReached, TumblrBlocked: it was not sent.
+        """
+        self.governor.take(self._keep_back)
+        outcome = ask(api)
+        return outcome, self.governor.learn(outcome)
+
+    def _credentials_now(self) -> TumblrCredentials:
+        """The credentials to use now.
+
+        Raises:
+            TumblrUnauthorized: there are none.
+        """
+        if not self.connected:
+            raise TumblrUnauthorized(
+                "No Tumblr account is connected.", "Use /connect tumblr, or `python -m bot setup` in a terminal."
+            )
+        return self._credentials
 
 
 class _Line:
@@ -233,20 +301,30 @@ class _Line:
     byte by byte) or its caller goes away, it is left behind with its `Api`, and the next call gets a new one.
     """
 
-    def __init__(self, make_api: Callable[[], Api], deadline: float, *, name: str) -> None:
-        self._make_api = make_api
-        self._api = make_api()
+    def __init__(self, connect: Callable[[TumblrCredentials], Api], deadline: float, *, name: str) -> None:
+        self._connect = connect
+        self._api: Api | None = None
+        self._credentials: TumblrCredentials | None = None
+        """Those of `_api`."""
         self._deadline = deadline
         self._name = name
         self._turn = asyncio.Lock()
         self._closed = False
 
-    async def run(self, work: Callable[[Api], T], too_slow: Callable[[], Exception]) -> T:
-        """Run `work` in the thread; raise what it raises, or `too_slow()` when the deadline has passed."""
+    async def run(
+        self,
+        credentials: Callable[[], TumblrCredentials],
+        work: Callable[[Api], T],
+        too_slow: Callable[[], Exception],
+    ) -> T:
+        """Run `work` in the thread; raise what it raises, or `too_slow()` when the deadline has passed.
+
+        `credentials` is asked when the call's turn has come, and may refuse by raising an error.
+        """
         async with self._turn:
             if self._closed:
                 raise RuntimeError("the connection to Tumblr is closed")
-            call = self._start(work)
+            call = self._start(self._api_for(credentials()), work)
             try:
                 async with asyncio.timeout(self._deadline + _GRACE):
                     return await asyncio.wrap_future(call)
@@ -254,18 +332,27 @@ class _Line:
                 raise too_slow() from None
             finally:
                 if not call.done():
-                    self._api.request.close()
-                    self._api = self._make_api()
+                    self._drop()
 
     async def close(self) -> None:
         """Close the connection after the call that is under way."""
         async with self._turn:
             self._closed = True
-            self._api.request.close()
+            self._drop()
 
-    def _start(self, work: Callable[[Api], T]) -> Future[T]:
+    def _api_for(self, credentials: TumblrCredentials) -> Api:
+        if self._api is None or credentials != self._credentials:
+            self._drop()
+            self._api, self._credentials = self._connect(credentials), credentials
+        return self._api
+
+    def _drop(self) -> None:
+        if self._api is not None:
+            self._api.request.close()
+            self._api = None
+
+    def _start(self, api: Api, work: Callable[[Api], T]) -> Future[T]:
         """Begin `work` in a daemon thread, which does not keep the process from ending."""
-        api = self._api
         call: Future[T] = Future()
         call.set_running_or_notify_cancel()
 

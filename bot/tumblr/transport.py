@@ -55,6 +55,11 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def is_page(self) -> bool:
+        """It is a web page: from the edge, not from the API. Judged by the body: content types are wrong at times."""
+        return self.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
@@ -218,6 +223,9 @@ class Api(TumblrRestClient):
     def info(self) -> Outcome:
         return self.request.get("/v2/user/info")
 
+    def user_limits(self) -> Outcome:
+        return self.request.get("/v2/user/limits")
+
     def blog_info(self, blogname: str) -> Outcome:
         return self.request.get(f"/v2/blog/{blogname}/info")
 
@@ -237,3 +245,17 @@ class Api(TumblrRestClient):
     def send_api_request(self, *_args: object, **_options: object) -> Outcome:
         """Refuse pytumblr's other calls: the legacy endpoints answer 403 pages, and put the key into the address."""
         raise ValueError("only the calls above are made")
+
+
+def ask_for_token(
+    credentials: TumblrCredentials, address: str, step: str, *, verifier: str | None, deadline: float
+) -> Outcome:
+    """POST one of OAuth's two steps, "request_token" or "access_token"; the `verifier` is for the second.
+
+    `address` is where the OAuth pages are; the answers are form-encoded.
+    """
+    request = Request(credentials, api_url=address, deadline=deadline, keep_alive=False)
+    request.headers = {"User-Agent": USER_AGENT}
+    request.oauth.client.verifier = verifier
+    # Not `post`: that sends a JSON body.
+    return request._call("POST", f"/oauth/{step}")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -130,8 +130,8 @@ async def service():
 async def make_tumblr(service):
     made = []
 
-    def make(*, deadline=20.0, url=None):
-        tumblr = Tumblr(CREDENTIALS, api_url=url or service.url, deadline=deadline, retry_wait=0)
+    def make(*, deadline=20.0, url=None, credentials=CREDENTIALS, **options):
+        tumblr = Tumblr(credentials, api_url=url or service.url, deadline=deadline, retry_wait=0, **options)
         made.append(tumblr)
         return tumblr
 

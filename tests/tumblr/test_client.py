@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -17,10 +18,20 @@ from bot.errors import (
     BlogIdentifierError,
     TumblrNotFound,
     TumblrQuotaReached,
+    TumblrUnauthorized,
     TumblrUnavailable,
 )
 from bot.posts import Blog, Rejection
-from bot.tumblr.client import Account, CreatedPost, Quota, Tumblr, TumblrCredentials, post_body
+from bot.tumblr.client import (
+    Account,
+    CreatedPost,
+    Governor,
+    PostLimits,
+    Quota,
+    Tumblr,
+    TumblrCredentials,
+    post_body,
+)
 from bot.tumblr.transport import Api
 from tests.tumblr.conftest import CREDENTIALS, SECRETS, UUID, hang, json_reply, npf, page_json, plain_reply
 
@@ -225,13 +236,13 @@ async def test_a_cancelled_read_does_not_hold_up_the_next(service, tumblr):
     service.replies = [hang(service), json_reply(page_json(npf()))]
     reading = asyncio.create_task(tumblr.posts("staff"))
     await service.arrived.wait()
-    left_behind = tumblr._reads._api
+    left_behind = tumblr._read_lines[0]._api
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert len((await tumblr.posts("staff")).posts) == 1
     # The thread that still waits keeps its session to itself.
-    assert tumblr._reads._api is not left_behind
+    assert tumblr._read_lines[0]._api is not left_behind
 
 
 async def test_a_shielded_write_tells_its_outcome_after_its_caller_is_gone(service, tumblr):
@@ -411,16 +422,194 @@ async def test_odd_quota_headers(service, tumblr, headers, hour_remaining, reset
         ({"Retry-After": "soon"}, 60),
         ({"Retry-After": "Fri, 01 Jan 2021 00:00:00 GMT"}, 1),
         ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400),
-        (limits(hour=0) | {"Retry-After": "120"}, 120),
+        (limits() | {"Retry-After": "120"}, 120),
+        # The governor would refuse the call after two minutes: the hour is used up until its reset, whatever else is said.
+        (limits(hour=0) | {"Retry-After": "120"}, 1800),
     ],
 )
-async def test_when_to_come_back(service, tumblr, headers, wait):
+async def test_when_to_come_back(service, make_tumblr, headers, wait):
     service.replies = [json_reply([], status=429, headers=headers)]
-    for call in (tumblr.posts("staff"), tumblr.create_post("staff", BODY)):
+    for call in (make_tumblr().posts("staff"), make_tumblr().create_post("staff", BODY)):
         with pytest.raises(TumblrQuotaReached) as caught:
             await call
         assert caught.value.retry_at == near(wait)
     assert len(service.seen) == 2
+
+
+async def test_every_try_asks_the_governor(service, tumblr):
+    service.replies = [plain_reply("", status=503, headers=limits(hour=1)), plain_reply("", status=503)]
+    with pytest.raises(TumblrQuotaReached) as caught:
+        await tumblr.posts("staff")
+    assert caught.value.retry_at == near(1800)
+    assert len(service.seen) == 2
+
+
+async def test_a_call_that_was_left_behind_still_teaches_the_governor(service, make_tumblr):
+    """Its thread cannot be stopped: what it hears at last counts."""
+    go_on = asyncio.Event()
+
+    async def slow(request):
+        await go_on.wait()
+        return await json_reply([], status=429, headers=limits(hour=0))(request)
+
+    service.replies = [slow]
+    tumblr = make_tumblr()
+    learned = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    tumblr.governor.changed = lambda: loop.call_soon_threadsafe(learned.set)
+    reading = asyncio.create_task(tumblr.posts("staff"))
+    await service.arrived.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    go_on.set()
+    await asyncio.wait_for(learned.wait(), 10)
+    with pytest.raises(TumblrQuotaReached):
+        await tumblr.posts("staff")
+    assert len(service.seen) == 1
+
+
+async def test_clients_of_one_account_share_its_quota(service, make_tumblr):
+    governor = Governor()
+    approvals = make_tumblr(governor=governor)
+    bulk = make_tumblr(governor=governor, keep_back=50)
+    service.replies = [json_reply(page_json(), headers=limits(hour=51)), json_reply(page_json())]
+    await approvals.posts("staff")
+    await bulk.posts("staff")
+    assert bulk.quota == approvals.quota
+    with pytest.raises(TumblrQuotaReached, match="kept for approvals"):
+        await bulk.posts("staff")
+    assert len(service.seen) == 2
+    service.replies = [json_reply({"id": "5", "state": "draft"}, status=201)]
+    assert (await approvals.create_post("staff", BODY)).id == "5"
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (
+            {"user": {"posts": {"limit": 250, "remaining": 7, "reset_at": 1_700_000_000}}},
+            PostLimits(7, 1_700_000_000.0),
+        ),
+        ({"user": {"posts": {"remaining": "7", "reset_at": None}}}, PostLimits(7, None)),
+        ({"user": {"posts": {"remaining": -2}}}, PostLimits(0, None)),
+        ({"user": {"posts": []}}, PostLimits()),
+        ({"user": {"posts": {"remaining": "some", "reset_at": "soon"}}}, PostLimits()),
+        ([], PostLimits()),
+    ],
+)
+async def test_the_limit_on_posts(service, tumblr, response, expected):
+    service.replies = [json_reply(response)]
+    assert await tumblr.limits() == expected
+    assert [(seen.method, seen.path, seen.query) for seen in service.seen] == [("GET", "/v2/user/limits", {})]
+
+
+# --- several readers ------------------------------------------------------------------------------------------
+
+
+async def test_readers_work_side_by_side_each_over_its_own_connection(service, make_tumblr):
+    everybody_is_here = asyncio.Event()
+
+    async def meet(_request):
+        if len(service.seen) == 3:
+            everybody_is_here.set()
+        await everybody_is_here.wait()
+        return await json_reply(page_json())(_request)
+
+    service.replies = [meet]
+    tumblr = make_tumblr(readers=3)
+    for _ in range(2):
+        service.seen.clear()
+        everybody_is_here.clear()
+        await asyncio.gather(*(tumblr.posts("staff") for _ in range(3)))
+    assert len({seen.peer for seen in service.seen}) == 3
+
+
+async def test_there_are_never_more_reads_than_readers(service, make_tumblr):
+    under_way, most = 0, 0
+
+    async def count(request):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return await json_reply(page_json())(request)
+
+    service.replies = [count]
+    tumblr = make_tumblr(readers=2)
+    await asyncio.gather(*(tumblr.posts("staff") for _ in range(8)))
+    assert (most, len(service.seen)) == (2, 8)
+
+
+async def test_a_read_takes_the_line_that_is_free(service, make_tumblr):
+    service.replies = [hang(service), json_reply(page_json())]
+    tumblr = make_tumblr(readers=2)
+    reading = asyncio.create_task(tumblr.posts("staff"))
+    await service.arrived.wait()
+    for _ in range(3):
+        await tumblr.posts("staff")
+    assert not reading.done()
+    reading.cancel()
+
+
+# --- whose account --------------------------------------------------------------------------------------------
+
+NOBODY = TumblrCredentials("", "", "", "")
+OTHER = TumblrCredentials("ckey-2222", "csecret-2222", "otoken-2222", "osecret-2222")
+
+
+def signed_with(service):
+    return [seen.headers["Authorization"].partition('oauth_token="')[2].partition('"')[0] for seen in service.seen]
+
+
+@pytest.mark.parametrize("missing", ["consumer_key", "consumer_secret", "oauth_token", "oauth_token_secret"])
+async def test_without_an_account_nothing_is_sent(service, make_tumblr, missing):
+    tumblr = make_tumblr(credentials=replace(CREDENTIALS, **{missing: ""}))
+    assert not tumblr.connected
+    calls = (tumblr.account, tumblr.limits, lambda: tumblr.posts("staff"), lambda: tumblr.create_post("staff", BODY))
+    for call in calls:
+        with pytest.raises(TumblrUnauthorized) as caught:
+            await call()
+        assert caught.value.sentence == "No Tumblr account is connected."
+        assert "/connect tumblr" in caught.value.next_step
+    assert service.seen == []
+
+
+async def test_another_account_is_used_at_once_and_may_be_taken_away(service, make_tumblr):
+    tumblr = make_tumblr(credentials=NOBODY)
+    tumblr.use(CREDENTIALS)
+    assert tumblr.connected
+    service.replies = [json_reply({"id": "5", "state": "draft", **page_json()}, status=201)]
+    for credentials in (CREDENTIALS, OTHER):
+        tumblr.use(credentials)
+        await tumblr.posts("staff")
+        await tumblr.create_post("staff", BODY)
+    assert signed_with(service) == ["otoken-9c3d", "otoken-9c3d", "otoken-2222", "otoken-2222"]
+    tumblr.use(NOBODY)
+    with pytest.raises(TumblrUnauthorized):
+        await tumblr.posts("staff")
+    assert len(service.seen) == 4
+
+
+async def test_calls_that_are_under_way_end_as_they_began(service, tumblr):
+    go_on = asyncio.Event()
+
+    async def slow(request):
+        await go_on.wait()
+        return await json_reply(page_json(npf()))(request)
+
+    service.replies = [slow, plain_reply("", status=503), json_reply(page_json())]
+    reading = asyncio.create_task(tumblr.posts("staff"))
+    await service.arrived.wait()
+    waiting = asyncio.create_task(tumblr.posts("staff"))
+    await asyncio.sleep(0)
+    tumblr.use(OTHER)
+    go_on.set()
+    assert len((await reading).posts) == 1
+    await waiting
+    # What had not begun, and what is tried again, is made with the new ones.
+    assert signed_with(service) == ["otoken-9c3d", "otoken-2222", "otoken-2222"]
 
 
 # --- secrets, threads -----------------------------------------------------------------------------------------

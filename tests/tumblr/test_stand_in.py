@@ -1,13 +1,24 @@
 """The client against the stand-in for Tumblr: true signatures, true paging, drafts that arrive on a blog."""
 
+import time
+
 import pytest
 
 from bot.demo.faults import Fault
 from bot.demo.tumblr_service import TumblrService
 from bot.drafts import UploadState
-from bot.errors import TumblrNotFound, TumblrOutcomeUnknown, TumblrQuotaReached, TumblrRefused, TumblrUnauthorized
+from bot.errors import (
+    TumblrDailyPostsReached,
+    TumblrNotFound,
+    TumblrOutcomeUnknown,
+    TumblrQueueFull,
+    TumblrQuotaReached,
+    TumblrRefused,
+    TumblrUnauthorized,
+)
 from bot.tumblr.client import Tumblr, TumblrCredentials, post_body
 from bot.tumblr.npf import read_reblog_source
+from bot.tumblr.quota import RESERVED
 
 
 @pytest.fixture
@@ -115,3 +126,41 @@ async def test_the_quota(stand_in, connected):
     stand_in.hour_limit = 1
     with pytest.raises(TumblrQuotaReached):
         await connected.posts("lantern")
+
+
+async def test_the_limit_on_posts(stand_in, connected):
+    fill(stand_in, 1)
+    stand_in.daily_post_limit, stand_in.queue_limit = 2, 1
+    assert (await connected.limits()).posts_remaining == 2
+    for _ in range(2):
+        await connected.create_post("lantern", post_body("New.", (), UploadState.PUBLISHED))
+    limits = await connected.limits()
+    assert limits.posts_remaining == 0
+    assert limits.resets_at == pytest.approx(time.time() + 86_400, abs=10)
+    with pytest.raises(TumblrDailyPostsReached):
+        await connected.create_post("lantern", post_body("One too many.", (), UploadState.PUBLISHED))
+    await connected.create_post("lantern", post_body("Queued.", (), UploadState.QUEUE))
+    with pytest.raises(TumblrQueueFull):
+        await connected.create_post("lantern", post_body("One too many.", (), UploadState.QUEUE))
+
+
+async def test_what_keeps_a_reserve_leaves_it(stand_in, connected):
+    fill(stand_in, 1)
+    stand_in.hour_limit = 40
+    bulk = Tumblr(
+        TumblrCredentials(*stand_in.credentials()),
+        api_url=stand_in.url,
+        governor=connected.governor,
+        keep_back=RESERVED,
+    )
+    for _ in range(36):
+        await bulk.posts("lantern")
+    with pytest.raises(TumblrQuotaReached):
+        await bulk.posts("lantern")  # a tenth is left
+    assert stand_in.hour_used == 36
+    for _ in range(4):
+        await connected.create_post("lantern", post_body("Approved.", (), UploadState.DRAFT))
+    with pytest.raises(TumblrQuotaReached):
+        await connected.posts("lantern")
+    assert stand_in.hour_used == 40
+    await bulk.close()
