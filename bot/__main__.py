@@ -1,4 +1,4 @@
-"""The command line: run · demo · check · health."""
+"""The command line: run · demo · setup · check · health · import."""
 
 from __future__ import annotations
 
@@ -34,17 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     for noisy in ("httpx2", "httpcore2", "openai", "aiosqlite", "discord.gateway", "discord.client"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        match chosen.command:
-            case "demo":
-                from bot.demo.main import demo  # noqa: PLC0415 - an extra: absent where only `run` is wanted
-
-                return asyncio.run(demo(tour=chosen.tour, port=chosen.port, open_browser=not chosen.no_browser))
-            case "health":
-                return _health(chosen)
-            case "check":
-                return asyncio.run(_check(_settings(chosen), chosen.config))
-            case _:
-                return asyncio.run(_run(_settings(chosen), chosen.config))
+        return _command(chosen)
     except SettingsError as error:
         print(f"{error.sentence}\n", file=sys.stderr)
         for problem in error.problems:
@@ -58,15 +48,56 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _command(chosen: argparse.Namespace) -> int:
+    match chosen.command:
+        case "demo":
+            from bot.demo.main import demo  # noqa: PLC0415 - an extra: absent where only `run` is wanted
+
+            return asyncio.run(demo(tour=chosen.tour, port=chosen.port, open_browser=not chosen.no_browser))
+        case "health":
+            return _health(chosen)
+        case "setup":
+            from bot.setup import setup  # noqa: PLC0415 - `--help` needs none of it
+
+            _settings(chosen)  # makes the file, and says what is wrong with it, before anything is asked
+            warnings = logging.getLogger("bot.config")
+            warnings.setLevel(logging.ERROR)  # once is enough
+            try:
+                return setup(chosen.config, lambda: load_settings(chosen.config, overrides=overrides_from(chosen)))
+            finally:
+                warnings.setLevel(logging.NOTSET)
+        case "import":
+            return asyncio.run(_import(chosen.path, _settings(chosen), chosen.config))
+        case "check":
+            return asyncio.run(_check(_settings(chosen), chosen.config))
+        case _:
+            return asyncio.run(_run(_settings(chosen), chosen.config))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tumblrbot-discord", description="A Discord bot that learns to write like your Tumblr blog."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | check | health")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="run | demo | setup | check | health | import"
+    )
     run = commands.add_parser("run", help="run the bot", description="Run the bot.")
+    setup = commands.add_parser(
+        "setup",
+        help="connect the bot with your Tumblr account, by questions in a terminal",
+        description="Connect the bot with your Tumblr account, by questions in a terminal. What is set already stays"
+        " unless you answer; secrets go into a file in the data directory that only you can read.",
+    )
     check = commands.add_parser("check", help="try every setting, token and permission, and say how to mend them")
     health = commands.add_parser("health", help="say whether the running bot is well (exit status 0 or 1)")
-    for command in (run, check, health):
+    move_in = commands.add_parser(
+        "import",
+        help="take over posts, prompts, settings and keys of the command-line tool tumblrbot",
+        description="Take over posts, custom prompts, settings and keys that the command-line tool tumblrbot has"
+        " left in a folder, and report what was taken and what was not. The folder is not changed. Stop the bot first.",
+    )
+    move_in.add_argument("path", type=Path, metavar="PATH", help="the folder in which tumblrbot was used")
+    for command in (run, setup, check, health, move_in):
         command.add_argument("--config", type=Path, default=Path("config.toml"), help="the settings file (%(default)s)")
         add_option_arguments(command)
     demo = commands.add_parser("demo", help="try the bot in a browser, without any account")
@@ -128,6 +159,17 @@ async def _run(settings: Settings, path: Path) -> int:
     finally:
         await app.stop()
     return 0
+
+
+async def _import(folder: Path, settings: Settings, path: Path) -> int:
+    from bot.moving_in import Outcome, move_in  # noqa: PLC0415 - `--help` needs none of it
+
+    all_well = True
+    async with contextlib.aclosing(move_in(folder, settings, path)) as notes:
+        async for note in notes:
+            print(f"{note.outcome:6}  {note.text}", flush=True)
+            all_well = all_well and note.outcome is not Outcome.FAILED
+    return 0 if all_well else 1
 
 
 async def _check(settings: Settings, path: Path) -> int:

@@ -12,13 +12,14 @@ import discord
 from bot.app import App
 from bot.client import PERMISSIONS, invite_link
 from bot.config import Settings, Use
-from bot.errors import BotError, DatabaseInUse
+from bot.errors import BotError, DatabaseInUse, TumblrUnauthorized
 from bot.language.models import describe_model
 from bot.posts import Blog
 from bot.store.database import Database
 from bot.tumblr.identifiers import parse_identifier
 
 _SECONDS = 20.0
+_CONNECT = "Connect it with /connect tumblr, or with `python -m bot setup`; this machine's clock must be right, too."
 _USES: tuple[Use, ...] = ("generation", "fine_tuning", "moderation")
 
 
@@ -41,6 +42,8 @@ async def check_services(app: App) -> AsyncIterator[Finding]:
     try:
         async with asyncio.timeout(_SECONDS):
             account = await app.tumblr.account()
+    except TumblrUnauthorized as error:
+        yield Finding("Tumblr account", error.sentence, _CONNECT)
     except BotError as error:
         yield Finding("Tumblr account", error.sentence, error.next_step)
     except TimeoutError:

@@ -1,14 +1,18 @@
-"""Settings: one model, read from the command line, the environment, a secrets folder and `config.toml`.
+"""Settings: one model, read from the command line, the environment, a secrets folder, `secrets.toml` and `config.toml`.
 
 The first of these that names an option wins, in that order; what none of them names has its default. The model below
 is the only list of options: `config.toml.example`, the comments in a person's file, `--help` and the sentences about
 wrong values are all made from it.
+
+`secrets.toml` lies in the data directory, readable by its owner alone. It holds what /connect, `setup` and `import`
+were given, and nothing but secrets is read from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import codecs
+import copy
 import difflib
 import errno
 import ipaddress
@@ -20,7 +24,7 @@ import stat
 import tempfile
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import cache
@@ -46,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "TUMBLRBOT_"
 SECRETS_DIRECTORY = Path("/run/secrets")
+SECRETS_FILE = "secrets.toml"
+"""The name of the bot's own file of secrets, in the data directory."""
 RENAMED = {"examples_file": "training_data_file", "user_input": "user_message"}
 """Names that tumblrbot 1.x used, and what they are called now."""
 
@@ -414,7 +420,8 @@ class Settings(BaseSettings):
         default_factory=DiscordSettings, description="Where the bot lives, and who may use it."
     )
     tumblr: TumblrSettings = Field(
-        default_factory=TumblrSettings, description="The account that posts are uploaded with."
+        default_factory=TumblrSettings,
+        description="The account that posts are uploaded with. `python -m bot setup` or /connect connects it.",
     )
     openai: OpenAISettings = Field(default_factory=OpenAISettings, description="The service that runs the models.")
     budget: BudgetSettings = Field(default_factory=BudgetSettings, description="What may be spent.")
@@ -560,8 +567,9 @@ def load_settings(
 
     `overrides` (dotted names, from the command line), environment variables (`TUMBLRBOT_DISCORD__TOKEN`,
     `TUMBLRBOT_POST_LIMIT`; an empty one is as good as none), files of the secrets folder with the same names (in small
-    letters or capitals), and the TOML file at `path` (which may be missing). A list is written `a,b` outside of TOML,
-    or as a JSON list where a part has a comma in it.
+    letters or capitals), the secrets that `write_secrets` kept in the data directory (which the other places name), and
+    the TOML file at `path` (which may be missing). A list is written `a,b` outside of TOML, or as a JSON list where a
+    part has a comma in it.
 
     Unknown names are logged as warnings, so that an older or newer file does not stop the bot.
 
@@ -575,12 +583,12 @@ def load_settings(
     written = _read_toml(path, problems)
 
     problems.extend(
-        f"{_plain(name)}: no such option.{_suggestion(name)}" for name in _names_in(given) if name not in options()
+        f"{plain(name)}: no such option.{_suggestion(name)}" for name in _names_in(given) if name not in options()
     )
     for name in _names_in(written):
         option = options().get(name)
         if option is None:
-            logger.warning("%s: ignored the unknown option %s.%s", path.name, _plain(name), _suggestion(name))
+            logger.warning("%s: ignored the unknown option %s.%s", path.name, plain(name), _suggestion(name))
         elif option.is_secret and _value_at(written, name) != "":
             logger.warning(
                 "%s holds the secret %s. It is safer in %s or in a file of the secrets folder.",
@@ -592,12 +600,15 @@ def load_settings(
     for variable in sorted({*variables, *files}):
         if variable.upper().startswith(PREFIX) and variable.upper() not in known:
             name = variable[len(PREFIX) :].lower().replace("__", ".")
-            logger.warning("Ignored the unknown variable or secret %s.%s", _plain(variable), _suggestion(name))
+            logger.warning("Ignored the unknown variable or secret %s.%s", plain(variable), _suggestion(name))
 
+    data_directory = _data_directory(given, variables, files, written)
+    kept = {} if data_directory is None else _kept_secrets(data_directory / SECRETS_FILE, problems)
     sources = (
         InitSettingsSource(Settings, given),
         _Variables(Settings, variables),
         _Variables(Settings, files),
+        InitSettingsSource(Settings, _nest(kept)),
         InitSettingsSource(Settings, written),
     )
     try:
@@ -623,6 +634,47 @@ def require(settings: Settings, *names: str) -> None:
             problems.append(f"{name}: not set, and needed here; {place}.")
     if problems:
         raise SettingsError(tuple(problems))
+
+
+def secrets_elsewhere(
+    names: Iterable[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    secrets_directory: Path | None = SECRETS_DIRECTORY,
+) -> dict[str, str]:
+    """Those of the named options which the environment or the secrets folder sets, with words for where.
+
+    They win over what `write_secrets` writes, so whoever writes there has to be told. Blocks on the disk.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    files = {} if secrets_directory is None else _read_secret_files(secrets_directory, [])
+    places: dict[str, str] = {}
+    for name in names:
+        for given, place in ((files, f"the file {{}} in {secrets_directory}"), (variables, "the variable {}")):
+            for found, value in given.items():
+                if found.upper() == options()[name].variable and value.strip():
+                    places[name] = place.format(found)
+    return places
+
+
+def _data_directory(
+    given: Mapping[str, object],
+    variables: Mapping[str, str],
+    files: Mapping[str, str],
+    written: Mapping[str, object],
+) -> Path | None:
+    """The data directory, even where other options are wrong; None if it is wrong itself, which is reported later."""
+    name = "data_directory"
+    variable = options()[name].variable
+    try:
+        return _build(
+            InitSettingsSource(Settings, {name: given[name]} if name in given else {}),
+            _Variables(Settings, {key: value for key, value in variables.items() if key.upper() == variable}),
+            _Variables(Settings, {key: value for key, value in files.items() if key.upper() == variable}),
+            InitSettingsSource(Settings, {name: written[name]} if name in written else {}),
+        ).data_directory
+    except ValidationError:
+        return None
 
 
 def _build(*sources: PydanticBaseSettingsSource) -> Settings:
@@ -655,9 +707,9 @@ def _read_secret_files(directory: Path, problems: list[str]) -> dict[str, str]:
         try:
             files[path.name] = path.read_text("utf-8").strip()
         except OSError as error:
-            problems.append(f"The secret {_plain(path.name)} cannot be read: {_reason(error)}.")
+            problems.append(f"The secret {plain(path.name)} cannot be read: {_reason(error)}.")
         except UnicodeDecodeError:
-            problems.append(f"The secret {_plain(path.name)} cannot be read: it is not UTF-8 text.")
+            problems.append(f"The secret {plain(path.name)} cannot be read: it is not UTF-8 text.")
     return files
 
 
@@ -675,7 +727,7 @@ def _read_toml(path: Path, problems: list[str]) -> dict[str, object]:
         return {}
     except tomllib.TOMLDecodeError as error:
         # tomllib's messages name keys, lines and columns, never a value.
-        problems.append(f"{path.name} cannot be read, it is not TOML: {_plain(str(error))}.")
+        problems.append(f"{path.name} cannot be read, it is not TOML: {plain(str(error))}.")
         return {}
     return _renamed(written)
 
@@ -777,7 +829,7 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if not isinstance(value, str):
-        return _plain(str(value))
+        return plain(str(value))
     if "://" in value:
         try:
             address = urlsplit(value)
@@ -785,16 +837,16 @@ def _shown(value: object) -> str:
         except ValueError:
             return "this address"
         more = "/…" if address.path.strip("/") or address.query or address.fragment or "@" in address.netloc else ""
-        return json.dumps(_plain(f"{address.scheme}://{host}{f':{port}' if port else ''}{more}"), ensure_ascii=False)
+        return json.dumps(plain(f"{address.scheme}://{host}{f':{port}' if port else ''}{more}"), ensure_ascii=False)
     if _LOOKS_LIKE_A_KEY.search(value):
         return f"a text of {len(value)} characters (not shown, it looks like a key)"
-    return json.dumps(_plain(value), ensure_ascii=False)
+    return json.dumps(plain(value), ensure_ascii=False)
 
 
-def _plain(text: str) -> str:
+def plain(text: str, *, most: int = _MOST_SHOWN) -> str:
     """Text from outside on one short line, with nothing in it that a terminal would obey."""
     line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 # --- the file -------------------------------------------------------------------------------------------------
@@ -840,15 +892,43 @@ def ensure_file(path: Path) -> bool:
     if changed == text:
         return False
     try:
-        _replace(path, content, changed)
+        replace_file(path, content, changed)
     except OSError as error:
         logger.warning("%s cannot be brought up to date: %s.", path.name, _reason(error))
         return False
     return True
 
 
-def write_options(path: Path, values: Mapping[str, object]) -> None:
+def read_options(path: Path) -> dict[str, object]:
+    """What a settings file says, by dotted names of today: as TOML has it, unchecked, unknown names too.
+
+    A missing file says nothing.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    problems: list[str] = []
+    written = _read_toml(path, problems)
+    if problems:
+        raise SettingsError(tuple(problems))
+    return {name: _value_at(written, name) for name in _names_in(written)}
+
+
+def problems_with(values: Mapping[str, object]) -> dict[str, str]:
+    """Those of some values (dotted names of options) which are not allowed, with a line about each."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        try:
+            _build(InitSettingsSource(Settings, _nest({name: value})))
+        except ValidationError as error:
+            found[name] = " ".join(_problems_of(error))
+    return found
+
+
+def write_options(path: Path, values: Mapping[str, object]) -> tuple[str, ...]:
     """Set options (dotted names) in the file, and leave the rest of it as it is. Blocks on the disk.
+
+    Returns the names of those that were not there before, or had another value.
 
     Raises:
         SettingsError: for unknown names, secrets and values that are not allowed, and for a file that cannot be read
@@ -858,7 +938,7 @@ def write_options(path: Path, values: Mapping[str, object]) -> None:
     for name in values:
         option = options().get(name)
         if option is None:
-            problems.append(f"{_plain(name)}: no such option.{_suggestion(name)}")
+            problems.append(f"{plain(name)}: no such option.{_suggestion(name)}")
         elif option.is_secret:
             problems.append(f"{name}: a secret is not written to {path.name}; {_secret_places(option)}.")
     try:
@@ -885,9 +965,10 @@ def write_options(path: Path, values: Mapping[str, object]) -> None:
                 tuple(f"{name}: {path.name} is written in a way that cannot be changed here; edit it." for name in new)
             )
         if changed != text:
-            _replace(path, content, changed)
+            replace_file(path, content, changed)
     except OSError as error:
         raise SettingsError((f"{path.name} cannot be written: {_reason(error)}.",)) from None
+    return tuple(name for name in values if _fingerprint(_value_at(written, name)) != _fingerprint(new[name]))
 
 
 def _comment(text: str) -> str:
@@ -1024,8 +1105,8 @@ def _fingerprint(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _replace(path: Path, old: bytes, text: str) -> None:
-    """Write a file so that at any moment it is the old one or the new one, whole.
+def replace_file(path: Path, old: bytes, text: str, *, mode: int | None = None) -> None:
+    """Write a file so that at any moment it is the old one or the new one, whole; without a `mode` it keeps its own.
 
     A file that cannot be exchanged (mounted by itself into a container, or owned by somebody else) is written in place.
     """
@@ -1040,12 +1121,16 @@ def _replace(path: Path, old: bytes, text: str) -> None:
                 os.fsync(file.fileno())
                 file.close()  # Windows exchanges no open file
                 _take_over(path, temporary)
+                if mode is not None:
+                    temporary.chmod(mode)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
         if error.errno not in {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS} or not path.exists():
             raise
+        if mode is not None:
+            path.chmod(mode)
         path.write_bytes(content)
 
 
@@ -1058,6 +1143,124 @@ def _take_over(path: Path, temporary: Path) -> None:
     if hasattr(os, "chown") and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(temporary, status.st_uid, status.st_gid)
     temporary.chmod(stat.S_IMODE(status.st_mode))
+
+
+# --- the file of secrets --------------------------------------------------------------------------------------
+
+_SECRETS_HEADING = """\
+The secrets that the bot was given: keep this file to yourself. It is written by /connect, setup and import, which keep
+what stands in it but not its comments. An environment variable or a file of the secrets folder wins over it.
+"""
+_PRIVATE = 0o600
+
+
+def write_secrets(data_directory: Path, values: Mapping[str, str | None]) -> None:
+    """Keep secrets (dotted names of options) in `secrets.toml` of the data directory; None forgets one.
+
+    The file is made if it is missing, with its folder, and is readable by its owner alone; what else stands in it
+    stays. Blocks on the disk.
+
+    Raises:
+        SettingsError: for names of no secrets and values that are no keys, and for a file that cannot be read or
+            written. Then nothing was changed. It shows no value.
+    """
+    path = data_directory / SECRETS_FILE
+    problems: list[str] = []
+    for name, value in values.items():
+        option = options().get(name)
+        if option is None:
+            problems.append(f"{plain(name)}: no such option.{_suggestion(name)}")
+        elif not option.is_secret:
+            problems.append(f"{name}: not a secret, so not written to {path.name}.")
+        elif value is not None and not _is_key(value):
+            problems.append(f"{name}: the value (not shown) is not allowed; it takes {option.allowed.text}.")
+    old = _read_secrets_file(path, problems)
+    if problems:
+        raise SettingsError(tuple(problems))
+    new = copy.deepcopy(old)
+    for name, value in values.items():
+        _put(new, name.split("."), None if value is None else value.strip())
+    try:
+        if new != old:
+            import tomlkit  # noqa: PLC0415  # only who writes the file waits for it
+
+            data_directory.mkdir(parents=True, exist_ok=True)
+            replace_file(path, b"", f"{_comment(_SECRETS_HEADING)}\n{tomlkit.dumps(new)}", mode=_PRIVATE)
+        elif _is_open_to_others(path):
+            path.chmod(_PRIVATE)
+    except OSError as error:
+        raise SettingsError((f"{path} cannot be written: {_reason(error)}.",)) from None
+
+
+def _is_key(value: str) -> bool:
+    try:
+        _read_secret(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _put(table: dict[str, object], parts: Sequence[str], value: str | None) -> None:
+    """Set or remove a value in nested tables; a section that nothing is left in goes too."""
+    part, *rest = parts
+    if not rest and value is None:
+        table.pop(part, None)
+    elif not rest:
+        table[part] = value
+    else:
+        inner = cast("dict[str, object]", table.setdefault(part, {}))
+        _put(inner, rest, value)
+        if not inner:
+            del table[part]
+
+
+def _kept_secrets(path: Path, problems: list[str]) -> dict[str, object]:
+    """The secrets in the file, by their dotted names."""
+    written = _read_secrets_file(path, problems)
+    kept: dict[str, object] = {}
+    for name in _names_in(written):
+        option = options().get(name)
+        if option is None:
+            shown = "(not shown, it looks like a key)" if _LOOKS_LIKE_A_KEY.search(name) else plain(name)
+            logger.warning("%s: ignored the unknown option %s.%s", path.name, shown, _suggestion(name))
+        elif not option.is_secret:
+            logger.warning("%s: ignored %s, which is no secret. It belongs in config.toml.", path.name, name)
+        else:
+            kept[name] = _value_at(written, name)
+    if kept and _is_open_to_others(path):
+        logger.warning("%s is open to others on this machine. Make it yours alone: chmod 600 %s", path.name, path)
+    return {name: value for name, value in kept.items() if value != ""}
+
+
+def _read_secrets_file(path: Path, problems: list[str]) -> dict[str, object]:
+    """The tables of the file. Problems name places and nothing that stands there: it may be a secret."""
+    try:
+        written: dict[str, object] = tomllib.loads(_decode(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {_reason(error)}.")
+        return {}
+    except UnicodeDecodeError:
+        problems.append(f"{path} cannot be read: it is not UTF-8 text.")
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"\bline [0-9]+", str(error))
+        problems.append(f"{path} cannot be read: {line.group() if line else 'its end'} is not TOML.")
+        return {}
+    for section in _sections():
+        if not isinstance(_value_at(written, section), dict | None):
+            problems.append(f"{path} cannot be read: {section} is a section, with options of its own.")
+            return {}
+    return written
+
+
+def _is_open_to_others(path: Path) -> bool:
+    """Whether others than the file's owner may read or change it, on systems where files say that."""
+    try:
+        return os.name == "posix" and bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False
 
 
 # --- the command line -----------------------------------------------------------------------------------------

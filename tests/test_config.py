@@ -1,6 +1,7 @@
 """Settings, through load_settings, ensure_file, write_options and a real argument parser."""
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -72,6 +73,15 @@ base_model = "gpt-4.1-nano-2025-04-14"
 developer_message = "Be a blog."
 user_input = "Post."
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nobodys_folder(tmp_path_factory):
+    """The data directory's default is relative: what lies in the developer's own is not to be read here."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("working directory"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture
@@ -531,6 +541,294 @@ def test_values_are_shown_short_and_plain(path):
     assert len(problem) < 200
 
 
+# --- the file of secrets --------------------------------------------------------------------------------------
+
+needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs file permissions as Unix has them")
+
+
+@pytest.fixture
+def data(tmp_path, path):
+    path.write_text(f"data_directory = {str(tmp_path / 'data')!r}\n")
+    return tmp_path / "data"
+
+
+def mode_of(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_what_is_written_to_the_file_of_secrets_is_read_from_it(path, data, caplog):
+    config.write_secrets(data, {name: f"{SECRET}-{name}" for name in SECRETS})
+    with caplog.at_level(logging.DEBUG):
+        settings = load(path)
+    for name in SECRETS:
+        assert config._setting_at(settings, name).get_secret_value() == f"{SECRET}-{name}"
+    assert not caplog.records
+    assert SECRET not in repr(settings)
+    assert [file.name for file in data.iterdir()] == ["secrets.toml"]
+
+
+@needs_modes
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_the_file_of_secrets_is_its_owners_alone(data, umask):
+    before = os.umask(umask)
+    try:
+        config.write_secrets(data, {"discord.token": SECRET})
+        assert mode_of(data / "secrets.toml") == 0o600
+        (data / "secrets.toml").chmod(0o644)
+        config.write_secrets(data, {"openai.api_key": SECRET})
+        assert mode_of(data / "secrets.toml") == 0o600
+        (data / "secrets.toml").chmod(0o666)
+        config.write_secrets(data, {"openai.api_key": SECRET})  # nothing to change but who may read it
+        assert mode_of(data / "secrets.toml") == 0o600
+    finally:
+        os.umask(before)
+
+
+@needs_modes
+def test_a_secret_is_its_owners_alone_from_the_first_byte(data, monkeypatch):
+    modes = []
+    replace = Path.replace
+
+    def watch(self, target):
+        modes.append(mode_of(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    before = os.umask(0)
+    try:
+        config.write_secrets(data, {"discord.token": SECRET})
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+
+
+@needs_modes
+def test_a_file_of_secrets_that_cannot_be_exchanged_is_private_before_it_is_written(path, data, monkeypatch):
+    config.write_secrets(data, {"discord.token": "old"})
+    file = data / "secrets.toml"
+    file.chmod(0o644)
+    write = Path.write_bytes
+    modes = []
+
+    def refuse(self, target):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    def watch(self, content):
+        modes.append(mode_of(self))
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(Path, "write_bytes", watch)
+    config.write_secrets(data, {"discord.token": SECRET})
+    assert modes == [0o600]
+    assert load(path).discord.token.get_secret_value() == SECRET
+    assert list(data.iterdir()) == [file]
+
+
+def test_secrets_are_merged_and_forgotten(path, data):
+    config.write_secrets(data, {"discord.token": "d", "openai.generation.api_key": "g", "openai.api_key": "o"})
+    config.write_secrets(data, {"openai.api_key": None, "tumblr.oauth_token": " t\n", "tumblr.consumer_key": None})
+    settings = load(path)
+    assert settings.discord.token.get_secret_value() == "d"
+    assert settings.openai.generation.api_key.get_secret_value() == "g"
+    assert settings.openai.api_key.get_secret_value() == ""
+    assert settings.tumblr.oauth_token.get_secret_value() == "t"
+    config.write_secrets(data, dict.fromkeys(SECRETS))
+    assert tomllib.loads((data / "secrets.toml").read_text()) == {}
+    assert load(path) == load(path, overrides={"data_directory": str(data)})
+
+
+def test_what_people_wrote_into_the_file_of_secrets_stays(path, data, caplog):
+    data.mkdir()
+    (data / "secrets.toml").write_text(
+        f'mine = 1\n{SECRET.replace(".", "")} = 2\n[openai]\nbase_url = "https://x.example"\n'
+    )
+    config.write_secrets(data, {"openai.api_key": SECRET})
+    written = tomllib.loads((data / "secrets.toml").read_text())
+    assert written["mine"] == 1
+    assert written["openai"] == {"base_url": "https://x.example", "api_key": SECRET}
+    settings = load(path)
+    assert settings.openai.base_url == "https://api.openai.com/v1", "only secrets are read from there"
+    assert "ignored openai.base_url, which is no secret" in caplog.text
+    assert "ignored the unknown option mine." in caplog.text
+    assert SECRET[:12] not in caplog.text
+
+
+def test_writing_the_same_secrets_again_writes_nothing(data):
+    config.write_secrets(data, {})
+    config.write_secrets(data, {"discord.token": None})
+    assert not data.exists()
+    config.write_secrets(data, {"discord.token": SECRET})
+    before = (data / "secrets.toml").stat()
+    config.write_secrets(data, {"discord.token": SECRET, "openai.api_key": None})
+    after = (data / "secrets.toml").stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+def test_what_is_no_secret_or_no_key_is_refused_whole(data):
+    config.write_secrets(data, {"openai.api_key": "old"})
+    before = (data / "secrets.toml").read_bytes()
+    with pytest.raises(SettingsError) as caught:
+        config.write_secrets(
+            data,
+            {
+                "discord.token": SECRET,
+                "post_limit": SECRET,
+                "discord.tokn": SECRET,
+                "openai.api_key": "",
+                "tumblr.oauth_token": f"{SECRET} {SECRET}",
+                "tumblr.consumer_key": f"{SECRET}\n[x]",
+            },
+        )
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "post_limit",
+        "discord.tokn",
+        "openai.api_key",
+        "tumblr.oauth_token",
+        "tumblr.consumer_key",
+    ]
+    assert "Did you mean discord.token?" in caught.value.problems[1]
+    assert SECRET[:12] not in str(caught.value) + str(caught.value.problems)
+    assert (data / "secrets.toml").read_bytes() == before
+
+
+BROKEN = [f"token {SECRET}\n", f'[discord]\ntoken = "{SECRET}\n', f'discord = "{SECRET}"\n', b"\xff" + SECRET.encode()]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_file_of_secrets_is_one_problem_and_stays(path, data, text):
+    data.mkdir()
+    file = data / "secrets.toml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = file.read_bytes()
+    (problem,) = problems_of(path)
+    assert problem.startswith(f"{file} cannot be read: ")
+    with pytest.raises(SettingsError) as caught:
+        config.write_secrets(data, {"discord.token": "new"})
+    assert caught.value.problems == (problem,)
+    assert SECRET[:12] not in problem
+    assert file.read_bytes() == before
+
+
+def test_a_wrong_value_in_the_file_of_secrets(path, data):
+    data.mkdir()
+    (data / "secrets.toml").write_text(f'[discord]\ntoken = "{SECRET} {SECRET}"\n[openai]\napi_key = 5\n')
+    problems = problems_of(path)
+    assert [problem.split(" is not")[0] for problem in problems] == [
+        "discord.token: the value (not shown)",
+        "openai.api_key: the value (not shown)",
+    ]
+
+
+@needs_modes
+def test_a_file_of_secrets_that_others_can_read_is_a_warning(path, data, caplog):
+    config.write_secrets(data, {"discord.token": SECRET})
+    (data / "secrets.toml").chmod(0o640)
+    assert load(path).discord.token.get_secret_value() == SECRET
+    assert f"chmod 600 {data / 'secrets.toml'}" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_where_no_file_of_secrets_can_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SettingsError) as caught:
+            config.write_secrets(folder, {"discord.token": SECRET})
+        assert f"{folder / 'secrets.toml'} cannot be " in caught.value.problems[0]
+        assert SECRET not in str(caught.value.problems)
+    (tmp_path / "data" / "secrets.toml").mkdir(parents=True)
+    with pytest.raises(SettingsError):
+        config.write_secrets(tmp_path / "data", {"discord.token": SECRET})
+
+
+def test_precedence_of_the_file_of_secrets(path, tmp_path, data):
+    path.write_text(
+        path.read_text() + '[discord]\ntoken = "file"\n[openai]\napi_key = "file"\nbase_url = "https://x.example"\n'
+        '[tumblr]\nconsumer_key = "file"\noauth_token = "file"\n'
+    )
+    config.write_secrets(data, {name: "kept" for name in SECRETS if name != "tumblr.consumer_key"})
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "tumblrbot_openai__api_key").write_text("folder\n")
+    (folder / "tumblrbot_tumblr__oauth_token").write_text("folder\n")
+    environment = {"TUMBLRBOT_TUMBLR__OAUTH_TOKEN": "environment", "TUMBLRBOT_TUMBLR__CONSUMER_SECRET": " "}
+    settings = load(path, secrets=folder, environment=environment, overrides={"discord.token": "line"})
+    assert settings.discord.token.get_secret_value() == "line"
+    assert settings.tumblr.oauth_token.get_secret_value() == "environment"
+    assert settings.openai.api_key.get_secret_value() == "folder"
+    assert settings.tumblr.oauth_token_secret.get_secret_value() == "kept"
+    assert settings.tumblr.consumer_secret.get_secret_value() == "kept"
+    assert settings.tumblr.consumer_key.get_secret_value() == "file"
+    assert settings.openai.base_url == "https://x.example"
+    assert load(path).discord.token.get_secret_value() == "kept"
+
+
+@pytest.mark.parametrize("place", ["line", "environment", "folder", "file", "default"])
+def test_every_place_may_name_the_data_directory(path, tmp_path, place, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("line", "environment", "folder", "file", "data"):
+        config.write_secrets(tmp_path / name, {"discord.token": name})
+    places = ["line", "environment", "folder", "file", "default"]
+    wanted = set(places[places.index(place) :])
+    if "file" in wanted:
+        path.write_text('data_directory = "file"\npost_limit = 1\n')
+    if "folder" in wanted:
+        (folder / "TUMBLRBOT_DATA_DIRECTORY").write_text("folder")
+    token = load(
+        path,
+        secrets=folder,
+        environment={"tumblrbot_data_directory": "environment"} if "environment" in wanted else {},
+        overrides={"data_directory": "line"} if "line" in wanted else {},
+    ).discord.token
+    assert token.get_secret_value() == ("data" if place == "default" else place)
+
+
+def test_wrong_options_do_not_hide_the_file_of_secrets(path, data):
+    data.mkdir()
+    (data / "secrets.toml").write_text("x")
+    problems = problems_of(path, overrides={"post_limit": "-1"})
+    assert [problem.split(" ")[0] for problem in problems] == [str(data / "secrets.toml"), "post_limit:"]
+    assert len(problems_of(path, overrides={"data_directory": 5})) == 1
+
+
+def test_secrets_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "TUMBLRBOT_openai__api_key").write_text("x")
+    (tmp_path / "tumblrbot_discord__token").write_text("x")
+    (tmp_path / "tumblrbot_tumblr__consumer_key").write_text(" \n")
+    (tmp_path / "tumblrbot_tumblr__consumer_secret").mkdir()
+    environment = {"TUMBLRBOT_DISCORD__TOKEN": SECRET, "TUMBLRBOT_TUMBLR__OAUTH_TOKEN": " "}
+    assert config.secrets_elsewhere(SECRETS, environment=environment, secrets_directory=tmp_path) == {
+        "discord.token": "the variable TUMBLRBOT_DISCORD__TOKEN",
+        "openai.api_key": f"the file TUMBLRBOT_openai__api_key in {tmp_path}",
+    }
+    assert not config.secrets_elsewhere(["openai.api_key"], environment=environment, secrets_directory=None)
+    monkeypatch.setenv("TUMBLRBOT_TUMBLR__OAUTH_TOKEN", SECRET)
+    assert list(config.secrets_elsewhere(SECRETS, secrets_directory=None)) == ["tumblr.oauth_token"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(SECRETS),
+            st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
+        ),
+        max_size=4,
+    )
+)
+def test_the_last_value_of_every_secret_is_kept(folder, writes):
+    (folder / "secrets.toml").unlink(missing_ok=True)
+    expected = {}
+    for values in writes:
+        config.write_secrets(folder, values)
+        expected |= values
+    settings = load(folder / "none.toml", overrides={"data_directory": str(folder)})
+    for name in SECRETS:
+        assert config._setting_at(settings, name).get_secret_value() == (expected.get(name) or "")
+
+
 # --- endpoints ------------------------------------------------------------------------------------------------
 
 
@@ -718,6 +1016,33 @@ def test_write_options_changes_only_what_it_is_told(path):
     assert settings.date_limit == datetime(2024, 5, 1, tzinfo=UTC)
     assert settings.draft_count == 3
     assert set(tomllib.loads(path.read_text())["tumblr"]) == {"upload_state"}
+
+
+def test_write_options_tells_what_it_changed(path):
+    path.write_text('post_limit = 1\ndate_limit = "2024-05-01T00:00:00Z"\nexamples_file = "x"\n')
+    values = {
+        "post_limit": "1",
+        "date_limit": "2024-05-01",
+        "draft_count": 10,
+        "training_data_file": "x",
+        "job_id": "j",
+    }
+    assert config.write_options(path, values) == ("date_limit", "draft_count", "job_id")
+    assert config.write_options(path, values) == ()
+
+
+def test_read_options_and_their_problems(path):
+    assert config.read_options(path) == {}
+    path.write_text('user_input = "x"\nmagic = [1]\npost_limit = -1\n[discord]\nowner_ids = ["a", 2, "b"]\n')
+    found = config.read_options(path)
+    assert found == {"user_message": "x", "magic": [1], "post_limit": -1, "discord.owner_ids": ["a", 2, "b"]}
+    problems = config.problems_with(found)
+    assert list(problems) == ["post_limit", "discord.owner_ids"]
+    assert "discord.owner_ids[0]: " in problems["discord.owner_ids"]
+    assert "discord.owner_ids[2]: " in problems["discord.owner_ids"]
+    path.write_text("post_limit\n")
+    with pytest.raises(SettingsError):
+        config.read_options(path)
 
 
 def test_write_options_keeps_an_old_name(path):

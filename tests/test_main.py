@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from bot.__main__ import BAD_SETTINGS, main
 from bot.config import PREFIX, options
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("run", "demo", "check", "health")
+COMMANDS = ("run", "demo", "setup", "check", "health", "import")
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert all(command in text for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["run", "check", "health"])
+@pytest.mark.parametrize("command", ["run", "setup", "check", "health", "import"])
 def test_help_lists_every_option_that_is_no_secret(command: str, capsys: pytest.CaptureFixture[str]):
     text = shown(capsys, command, "--help")
     for option in options().values():
@@ -43,20 +44,41 @@ def test_help_lists_every_option_that_is_no_secret(command: str, capsys: pytest.
     assert "--config" in text
 
 
+@pytest.mark.parametrize("command", ["setup", "import"])
+def test_neither_needs_discord_nor_a_model_service(command: str, tmp_path: Path):
+    """They run before anything is set up, and from a fresh clone with nothing but what `run` needs."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from bot.__main__ import main\n"
+        "Path('data').mkdir(); Path('tumblrbot/data').mkdir(parents=True)\n"
+        f"print('status:', main({['import', 'tumblrbot'] if command == 'import' else ['setup']}))\n"
+        "print('heavy:', [m for m in ('discord', 'openai', 'aiohttp', 'tiktoken', 'simcord') if m in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert f"status: {0 if command == 'import' else 2}" in done.stdout
+    assert "heavy: []" in done.stdout
+
+
 def test_help_of_the_demo(capsys: pytest.CaptureFixture[str]):
     text = shown(capsys, "demo", "--help")
     assert all(flag in text for flag in ("--tour", "--port", "--no-browser"))
 
 
-def test_help_loads_nothing_heavy():
+@pytest.mark.parametrize("command", ["run", "setup", "import"])
+def test_help_loads_nothing_heavy(command: str):
     """Quick because of what it leaves out, so that is what is asserted."""
     code = (
         "import sys\n"
-        "sys.argv = ['bot', 'run', '--help']\n"
+        f"sys.argv = ['bot', '{command}', '--help']\n"
         "from bot.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print('heavy:', [m for m in ('discord', 'openai', 'aiohttp', 'tiktoken', 'simcord') if m in sys.modules])\n"
+        "heavy = ('discord', 'openai', 'aiohttp', 'tiktoken', 'simcord', 'pytumblr', 'aiosqlite')\n"
+        "print('heavy:', [m for m in heavy if m in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
@@ -109,7 +131,17 @@ def test_the_command_line_wins_over_environment_and_file(
     assert main(["health", "--config", str(path), "--data-directory", str(beat.parent)]) == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--discord-token", "x"], ["demo", "--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["run", "--discord-token", "x"],
+        ["demo", "--port", "x"],
+        ["import"],
+        ["setup", "--tumblr-oauth-token", "x"],
+    ],
+)
 def test_what_is_no_command_is_refused_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -128,6 +160,7 @@ def test_check_without_accounts_finds_what_is_missing_and_how_to_mend_it(
     assert "well   Settings: " in said
     assert "well   Database: " in said
     assert "wrong  Tumblr account: " in said
+    assert "/connect tumblr, or with `python -m bot setup`" in said
     assert "wrong  Blogs to download: None is named." in said
     assert said.count("There is no API key for the model service.") == 3
     assert f"wrong  Discord token: None is set.\n       Set it as {PREFIX}DISCORD__TOKEN" in said
