@@ -40,6 +40,7 @@ from bot.demo.tumblr_blog import (
     reblog_fields,
     split_tags,
 )
+from bot.demo.tumblr_oauth import OAuthPages
 from bot.demo.tumblr_signature import Credentials, SignatureCheck
 from bot.demo.tumblr_wire import (
     FORM,
@@ -143,6 +144,7 @@ class TumblrService:
                 "stand-in-oauth-token-secret",
             )
         )
+        self._oauth = OAuthPages(self._signatures)
         self._runner: web.AppRunner | None = None
         self._last_id = FIRST_ID
         self._started_at = self.clock()
@@ -172,6 +174,7 @@ class TumblrService:
             web.post("/v2/blog/{blog}/post/edit", refuse_legacy),
             web.post("/v2/blog/{blog}/post/reblog", refuse_legacy),
             web.get("/stand-in/avatar.png", avatar_picture),
+            *self._oauth.routes,
         ])  # fmt: skip
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -195,6 +198,14 @@ class TumblrService:
     def credentials(self) -> Credentials:
         """The consumer key, consumer secret, token and token secret that it accepts."""
         return self._signatures.credentials
+
+    def authorize(self, oauth_token: str, *, allow: bool = True) -> str:
+        """Do what a person does at the authorise link: press *Allow*, or *Deny*. Returns where the browser is led to.
+
+        Raises:
+            KeyError: the link is unknown or was used before.
+        """
+        return self._oauth.authorize(self.base_url, oauth_token, allow=allow)
 
     # --- what tests do to the blogs ---------------------------------------------------------------------------
 

@@ -1,23 +1,22 @@
 """A draft's buttons, and the form to edit it. Their ids are `draft:<id>:<action>`; the truth is in the database.
 
-discord.py keeps one form for each id, in memory: a form that was open while the bot restarted, or that two people have
-open, would be lost with all that was typed. So forms are read here by their id, as buttons are.
+Forms are read by their id, as buttons are (`cogs.ui.forms` says why).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import discord
 
 from bot.client import Client, is_permitted
-from bot.drafts import Action, Draft, DraftState
+from bot.drafts import Action, Draft, DraftState, UploadState
 from bot.errors import DraftDecided
 from bot.store.drafts import get_draft
 from cogs.ui.buttons import explained, person
-from cogs.ui.limits import MODAL_INPUT, length, web_address
+from cogs.ui.forms import form_values
+from cogs.ui.limits import MODAL_INPUT, foreign, length, web_address
 
 _LABELS = {
     Action.APPROVE: ("Approve", discord.ButtonStyle.success),
@@ -28,12 +27,19 @@ _LABELS = {
     Action.RESEND: ("Send again", discord.ButtonStyle.danger),
 }
 _ANSWERS = {
-    Action.APPROVE: "Draft {id} is approved and on its way to {blog}.",
+    Action.APPROVE: "Draft {id} is approved and {will_be}.",
     Action.REGENERATE: "Draft {id} is set aside, and another one is being written.",
     Action.REJECT: "Draft {id} is rejected. It will not be posted.",
     Action.CONFIRM: "Draft {id} is noted as uploaded.",
-    Action.RESEND: "Draft {id} is being sent again to {blog}.",
+    Action.RESEND: "Draft {id} is being sent again and {will_be}.",
 }
+WILL_BE = {
+    UploadState.DRAFT: "will be saved as a draft on {blog}",
+    UploadState.QUEUE: "will be put into the queue of {blog}",
+    UploadState.PUBLISHED: "will be published on {blog} at once, for everybody to see",
+    UploadState.PRIVATE: "will be posted on {blog} as a private post",
+}
+"""Where an approved draft goes, and as what; also on its message."""
 _PARTS = 4  # inputs of a form that hold text; a fifth is for the tags
 _FORM = re.compile(r"draft:(?P<id>\d+):form")
 
@@ -73,9 +79,8 @@ class DraftButton(
             Action.RESEND: app.send_again,
         }[self.action]
         draft = await act(self.draft_id, person(interaction))
-        await interaction.followup.send(
-            _ANSWERS[self.action].format(id=draft.id, blog=f"**{draft.blog}**"), ephemeral=True
-        )
+        will_be = WILL_BE[draft.upload_state].format(blog=f"**{foreign(draft.blog)}**")
+        await interaction.followup.send(_ANSWERS[self.action].format(id=draft.id, will_be=will_be), ephemeral=True)
 
     async def _edit(self, interaction: discord.Interaction[Client]) -> None:
         # A form must be the first answer, so the draft is read before it: a row by its key, well within 3 seconds.
@@ -105,8 +110,8 @@ class EditForm(discord.ui.Modal):
 
 async def receive_form(interaction: discord.Interaction[Client]) -> None:
     """Take what somebody typed into an `EditForm`, whichever process showed it; leave every other form alone."""
-    values = dict(_values(cast("object", interaction.data)))
-    found = _FORM.fullmatch(values.pop("custom_id", ""))
+    form, values = form_values(interaction)
+    found = _FORM.fullmatch(form)
     if found is not None and await is_permitted(interaction):
         await explained(interaction, _save(interaction, int(found["id"]), values))
 
@@ -116,18 +121,6 @@ async def _save(interaction: discord.Interaction[Client], draft_id: int, values:
     text = "".join(values.get(f"text-{number}", "") for number in range(1, _PARTS + 1))
     await interaction.client.app.edit(draft_id, person(interaction), text=text, tags=values.get("tags", ""))
     await interaction.followup.send(f"Draft {draft_id} has its new text.", ephemeral=True)
-
-
-def _values(part: object) -> Iterator[tuple[str, str]]:
-    """The form's id as "custom_id", then each input's id and text, however deep Discord nests them."""
-    if not isinstance(part, dict):
-        return
-    fields = cast("dict[str, object]", part)
-    name, value, inner = fields.get("custom_id"), fields.get("value"), fields.get("components", fields.get("component"))
-    if isinstance(name, str):
-        yield (name, value) if isinstance(value, str) else ("custom_id", name)
-    for child in cast("list[object]", inner) if isinstance(inner, list) else [inner]:
-        yield from _values(child)
 
 
 def _field(label: str, custom_id: str, value: str, *, required: bool) -> discord.ui.TextInput[Any]:

@@ -22,6 +22,8 @@ EMBED_TOTAL = 6000
 BUTTON_LABEL = 80
 MODAL_TITLE = 45
 MODAL_INPUT = 4000
+SELECT_OPTIONS = 25
+OPTION_TEXT = 100
 
 _ELLIPSIS = "…"
 _INVITE = re.compile(r"(discord(?:app)?\.(?:gg|com|me|io))(?=/)", re.IGNORECASE)
