@@ -6,10 +6,8 @@ import asyncio
 import codecs
 import hashlib
 import json
-import os
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +16,15 @@ import msgspec
 import regex
 
 from bot.errors import NothingToDo
-from bot.examples import Example, training_line
+from bot.examples import Example
 from bot.language.tokens import count, count_many
+from bot.pipeline.training_file import rewrite_training_file
 from bot.progress import Preview, Progress
 from bot.store import datasets
 from bot.store import posts as post_store
 from bot.store.database import Database
 from bot.store.posts import ExamplePost
+from bot.store.purge import drop_vanished
 
 FEWEST_EXAMPLES = 10  # OpenAI's files API refuses less
 FEWEST_FOR_HOLDING_OUT = 50
@@ -57,6 +57,7 @@ async def make_examples(
 
     Raises:
         NothingToDo: no valid posts, too few of them, or a custom prompt or pattern that cannot be read.
+        BotError: the file cannot be written; the dataset is there.
     """
     words = _patterns(rules.filtered_words)
     examples = [
@@ -92,9 +93,7 @@ async def make_examples(
     digest = await asyncio.to_thread(_digest, rules, examples)
     before = await datasets.newest_dataset(database)
     if before is not None and before.digest == digest:
-        # The file may be gone, or a run that was cut off may have left it ahead of the dataset.
-        same = await datasets.training_examples(database, before.id)
-        await asyncio.to_thread(write_training_file, training_data_file, rules.developer_message, same)
+        await rewrite_training_file(database, training_data_file)  # somebody may have removed or changed it
         yield Progress(
             len(examples),
             len(examples),
@@ -105,7 +104,6 @@ async def make_examples(
         return
     training = [example for example in examples if not example.held_out]
     tokens = sum(example.tokens for example in training)
-    await asyncio.to_thread(write_training_file, training_data_file, rules.developer_message, training)
     async with database.write() as connection:
         number = await datasets.add_dataset(
             connection,
@@ -116,6 +114,8 @@ async def make_examples(
             examples=examples,
             now=clock(),
         )
+        await drop_vanished(connection, number)
+    await rewrite_training_file(database, training_data_file)
     if custom_count:
         facts.append(("Custom prompts", f"{custom_count:,}"))
     rejected = await post_store.rejection_counts(database)
@@ -177,22 +177,6 @@ def read_custom_prompts(path: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def write_training_file(path: Path, developer_message: str, examples: Iterable[Example]) -> None:
-    """Write the JSON Lines file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            for example in examples:
-                file.write(training_line(developer_message, example.user, example.assistant) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 async def _batches(database: Database, blog_uuid: str, since: int | None) -> AsyncIterator[list[ExamplePost]]:
     batch: list[ExamplePost] = []
     async for post in post_store.valid_posts(database, blog_uuid, since=since, limit=None):
@@ -236,8 +220,8 @@ def _without(patterns: Sequence[regex.Pattern[str]], posts: Sequence[ExamplePost
 
 def _finished(examples: Sequence[Example], times: Sequence[int], developer_message: str) -> list[Example]:
     """Break up model markers, count tokens, hold out the newest posts. CPU work: call it in a thread."""
-    texts = [_break_markers(example.assistant) for example in examples]
-    users = [_break_markers(example.user) for example in examples]
+    texts = [break_markers(example.assistant) for example in examples]
+    users = [break_markers(example.user) for example in examples]
     # Each message by itself, as the service counts them; the standing prompt is the same in nearly every example.
     standing = count(developer_message) + _TOKENS_AROUND
     asked = {user: standing + count(user) for user in set(users)}
@@ -261,8 +245,8 @@ def _finished(examples: Sequence[Example], times: Sequence[int], developer_messa
     ]
 
 
-def _break_markers(text: str) -> str:
-    # `<|endoftext|>` and the like inside a post fail a whole fine-tuning job.
+def break_markers(text: str) -> str:
+    """`text` without a model's own markers: `<|endoftext|>` and the like inside a post fail a whole training."""
     return text.replace("<|", "< |").replace("|>", "| >")
 
 

@@ -15,7 +15,7 @@ from bot.examples import Example
 from bot.language.endpoint import ModelService
 from bot.language.moderation import Waiting, judge
 from bot.language.tokens import count_many
-from bot.pipeline.examples import write_training_file
+from bot.pipeline.training_file import rewrite_training_file
 from bot.progress import Preview, Progress
 from bot.store import datasets
 from bot.store.database import Database
@@ -36,6 +36,7 @@ async def moderate(
     Raises:
         NothingToDo: there is no dataset.
         ModelError: as `bot.language` raises them; what was judged before is kept.
+        BotError: the file cannot be written; what was set aside stays so.
     """
     dataset = await datasets.newest_dataset(database)
     if dataset is None:
@@ -87,7 +88,7 @@ async def moderate(
     async with database.write() as connection:
         await datasets.set_aside(connection, dataset.id, reasons, model=model, now=clock())
     left = await datasets.training_examples(database, dataset.id)
-    await asyncio.to_thread(write_training_file, training_data_file, dataset.developer_message, left)
+    await rewrite_training_file(database, training_data_file)
     categories = Counter(category for reason in reasons.values() for category in reason.split(", "))
     yield Progress(
         len(hashes),

@@ -81,8 +81,11 @@ class Database:
                 await carry_through(asyncio.to_thread(_bring_up_to_date, path, migrations))
                 # In WAL mode only FULL makes a commit outlast a power cut: the note that a post is on its way
                 # must still be there when the machine comes back, or the post could be sent twice.
+                # What is deleted is overwritten; that depends on how this Python's SQLite was built otherwise.
                 connections = await _connect_all(
-                    path, ("PRAGMA synchronous = FULL",), *[("PRAGMA query_only = ON",)] * _READERS
+                    path,
+                    ("PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"),
+                    *[("PRAGMA query_only = ON",)] * _READERS,
                 )
             undo.pop_all()
         return cls(path, lock, connections[0], connections[1:])
@@ -150,6 +153,25 @@ class Database:
                     await carry_through(reader.rollback())
         finally:
             self._readers.put_nowait(reader)
+
+    async def rebuild(self) -> bool:
+        """Write the whole file anew and empty its log, so that no byte of what was deleted is left in either.
+
+        `secure_delete` is not enough: where SQLite has moved rows from page to page, copies of them stay in the gaps.
+        Everybody who wants to write waits meanwhile, about a second for each hundred megabytes; readers do not.
+        Returns whether the log could be emptied; a read that goes on for long keeps it.
+
+        Raises:
+            BotError: the disk is full (it takes the file's size once more), damaged or held by another program.
+        """
+        async with self._turn:
+            with _explained(self.path):
+                return await carry_through(self._rebuild())
+
+    async def _rebuild(self) -> bool:
+        await self._writer.execute("VACUUM")
+        (row,) = await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        return not row[0]
 
     async def _commit(self) -> None:
         try:

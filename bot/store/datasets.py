@@ -11,6 +11,10 @@ import aiosqlite
 
 from bot.examples import Dataset, Example
 from bot.store.database import Database
+from bot.store.facts import mark
+
+TRAINING_FILE_BEHIND = "the training file is behind"
+"""The name of a fact: the newest dataset has changed, and its file has not been written since."""
 
 _PAGE = 1000
 _DATASET = """
@@ -35,7 +39,7 @@ async def add_dataset(
     examples: Iterable[Example],
     now: float,
 ) -> int:
-    """Freeze the examples under the next number. Returns it."""
+    """Freeze the examples under the next number. Returns it; the training file is behind from then on."""
     cursor = await connection.execute(
         "INSERT INTO datasets (created_at, digest, developer_message, user_message, settings) VALUES (?, ?, ?, ?, ?)",
         (now, digest, developer_message, user_message, json.dumps(settings)),
@@ -50,6 +54,7 @@ async def add_dataset(
             for position, e in enumerate(examples)
         ),
     )
+    await mark(connection, TRAINING_FILE_BEHIND)
     return dataset_id
 
 
@@ -136,7 +141,10 @@ async def add_judgement(
 async def set_aside(
     connection: aiosqlite.Connection, dataset_id: int, reasons: Mapping[int, str], *, model: str, now: float
 ) -> None:
-    """End a screening: take the examples at these positions out of training, each with its reason."""
+    """End a screening: take the examples at these positions out of training, each with its reason.
+
+    The training file is behind from then on.
+    """
     await connection.execute(
         "UPDATE examples SET set_aside = NULL WHERE dataset_id = ? AND set_aside IS NOT NULL", (dataset_id,)
     )
@@ -147,6 +155,7 @@ async def set_aside(
     await connection.execute(
         "UPDATE datasets SET screened_with = ?, screened_at = ? WHERE id = ?", (model, now, dataset_id)
     )
+    await mark(connection, TRAINING_FILE_BEHIND)
 
 
 async def _posts(database: Database, which: str) -> set[tuple[str, str]]:

@@ -48,7 +48,11 @@ class NewDraft:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One attempt to put a draft on the blog. `body` is the JSON that is sent; `started_at` is in unix seconds."""
+    """One attempt to put a draft on the blog. `body` is the JSON that is sent; times are in unix seconds.
+
+    `retry_at` is when the next step may be taken: sending what surely never reached Tumblr, or, where the outcome is
+    unknown, looking at a blog that could not be looked at.
+    """
 
     id: int
     draft_id: int
@@ -56,7 +60,9 @@ class Upload:
     body: dict[str, object]
     started_at: float
     looked_at: int
+    """How often the blog was searched for it."""
     retry_at: float | None = None
+    outcome: str | None = None
 
 
 async def add_draft(connection: aiosqlite.Connection, draft: NewDraft, *, now: float) -> int:
@@ -262,10 +268,19 @@ async def move_draft(
     )
 
 
-async def note_on_draft(connection: aiosqlite.Connection, draft_id: int, note: str) -> None:
-    """Say something on the draft's message without moving it."""
+async def note_on_draft(connection: aiosqlite.Connection, draft_id: int, note: str, *, state: DraftState) -> None:
+    """Say something on the draft's message without moving it; nothing if it has left `state` meanwhile."""
     await connection.execute(
-        "UPDATE drafts SET note = ?, version = version + 1 WHERE id = ? AND note <> ?", (note, draft_id, note)
+        "UPDATE drafts SET note = ?, version = version + 1 WHERE id = ? AND state = ? AND note <> ?",
+        (note, draft_id, state, note),
+    )
+
+
+async def put_parent(connection: aiosqlite.Connection, draft_id: int, parent: Parent) -> None:
+    """Keep the reblogged post as it reads now."""
+    await connection.execute(
+        "UPDATE drafts SET parent = ?, version = version + 1 WHERE id = ?",
+        (msgspec.json.encode(parent).decode(), draft_id),
     )
 
 
@@ -274,6 +289,19 @@ async def begin_upload(
 ) -> Upload:
     """Write down the intent to send this very body, before it is sent."""
     await move_draft(connection, draft.id, to=DraftState.UPLOADING)
+    return await _add_upload(connection, draft, body, now)
+
+
+async def postpone_upload(
+    connection: aiosqlite.Connection, draft: Draft, *, outcome: str, note: str, now: float, retry_at: float
+) -> None:
+    """Write down that an approved draft waits, before anything could be sent: an attempt without a body."""
+    upload = await _add_upload(connection, draft, {}, now)
+    await end_upload(connection, upload.id, outcome=outcome, now=now, retry_at=retry_at)
+    await note_on_draft(connection, draft.id, note, state=DraftState.APPROVED)
+
+
+async def _add_upload(connection: aiosqlite.Connection, draft: Draft, body: dict[str, object], now: float) -> Upload:
     row = await _fetch_one(
         connection,
         "SELECT id FROM decisions WHERE draft_id = ? AND state_after = 'approved' ORDER BY id DESC LIMIT 1",
@@ -306,9 +334,13 @@ async def end_upload(
     )
 
 
-async def looked_for_upload(connection: aiosqlite.Connection, upload_id: int) -> None:
-    """Count one search of the blog for a lost upload."""
-    await connection.execute("UPDATE uploads SET looked_at = looked_at + 1 WHERE id = ?", (upload_id,))
+async def looked_for_upload(
+    connection: aiosqlite.Connection, upload_id: int, *, looked_at: int, retry_at: float | None = None
+) -> None:
+    """Note how many searches of the blog are behind a lost upload; `retry_at` where the last one failed."""
+    await connection.execute(
+        "UPDATE uploads SET looked_at = ?, retry_at = ? WHERE id = ?", (looked_at, retry_at, upload_id)
+    )
 
 
 async def last_upload(database: Database, draft_id: int) -> Upload | None:
@@ -316,14 +348,23 @@ async def last_upload(database: Database, draft_id: int) -> Upload | None:
     async with database.read() as connection:
         row = await _fetch_one(
             connection,
-            "SELECT id, draft_id, blog, body, started_at, looked_at, retry_at FROM uploads WHERE draft_id = ?"
-            " ORDER BY id DESC LIMIT 1",
+            "SELECT id, draft_id, blog, body, started_at, looked_at, retry_at, outcome FROM uploads"
+            " WHERE draft_id = ? ORDER BY id DESC LIMIT 1",
             (draft_id,),
         )
     if row is None:
         return None
     body = msgspec.json.decode(row["body"], type=dict[str, object])
-    return Upload(row["id"], row["draft_id"], row["blog"], body, row["started_at"], row["looked_at"], row["retry_at"])
+    return Upload(
+        row["id"],
+        row["draft_id"],
+        row["blog"],
+        body,
+        row["started_at"],
+        row["looked_at"],
+        row["retry_at"],
+        row["outcome"],
+    )
 
 
 async def times_not_sent(database: Database, draft_id: int) -> int:
@@ -332,7 +373,8 @@ async def times_not_sent(database: Database, draft_id: int) -> int:
         row = await _fetch_one(
             connection,
             """
-            SELECT count(*) AS tries FROM uploads WHERE draft_id = ? AND outcome = 'not sent' AND decision_id =
+            SELECT count(*) AS tries FROM uploads
+            WHERE draft_id = ? AND outcome = 'not sent' AND body <> '{}' AND decision_id =
                 (SELECT max(id) FROM decisions WHERE draft_id = ? AND state_after = 'approved')
             """,
             (draft_id, draft_id),
@@ -340,11 +382,34 @@ async def times_not_sent(database: Database, draft_id: int) -> int:
     return int(row["tries"]) if row else 0
 
 
+async def first_tried(database: Database, draft_id: int) -> float | None:
+    """When this draft was first to be sent since it was last approved, in unix seconds."""
+    async with database.read() as connection:
+        row = await _fetch_one(
+            connection,
+            """
+            SELECT min(started_at) AS at FROM uploads WHERE draft_id = ? AND decision_id =
+                (SELECT max(id) FROM decisions WHERE draft_id = ? AND state_after = 'approved')
+            """,
+            (draft_id, draft_id),
+        )
+    return row["at"] if row else None
+
+
 async def adopted_posts(database: Database) -> set[str]:
     """The Tumblr ids that belong to drafts already."""
     async with database.read() as connection:
         rows = await connection.execute_fetchall("SELECT post_id FROM drafts WHERE post_id IS NOT NULL")
     return {row[0] for row in rows}
+
+
+async def reblogged_posts(database: Database) -> set[str]:
+    """The Tumblr ids of the posts that drafts reblog, whatever has become of these drafts."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT json_extract(parent, '$.post_id') FROM drafts WHERE parent IS NOT NULL"
+        )
+    return {str(row[0]) for row in rows}
 
 
 async def _one(connection: aiosqlite.Connection, draft_id: int) -> Draft | None:

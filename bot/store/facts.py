@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import aiosqlite
 
 from bot.store.database import Database
@@ -18,3 +20,13 @@ async def set_fact(connection: aiosqlite.Connection, name: str, value: str) -> N
         "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
+
+
+async def mark(connection: aiosqlite.Connection, name: str) -> None:
+    """Note that something is to be done. Each note is another one: see `clear_mark`."""
+    await set_fact(connection, name, secrets.token_hex(8))
+
+
+async def clear_mark(connection: aiosqlite.Connection, name: str, value: str) -> None:
+    """Note that it is done, unless it was noted again since `value` was read: then it is to be done once more."""
+    await connection.execute("DELETE FROM facts WHERE name = ? AND value = ?", (name, value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import aiosqlite
 import msgspec
@@ -16,9 +17,20 @@ _PAGE = 1000
 _AFTER_ALL_TIME = 2**63 - 1
 
 
+class Pass(StrEnum):
+    """What a download is doing with a blog."""
+
+    NEW = "new"
+    """It looks for what is newer than it knows."""
+    FULL = "full"
+    """It looks at every post again."""
+    SETTLING = "settling"
+    """It asks after those that a full pass has not seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlogRow:
-    """A blog with the state of its download (described in the first migration). Times are in unix seconds."""
+    """A blog with the state of its download (described in the migrations). Times are in unix seconds."""
 
     uuid: str
     name: str
@@ -30,6 +42,9 @@ class BlogRow:
     complete: bool
     newest_timestamp: int | None
     pass_newest_timestamp: int | None
+    pass_stage: Pass | None
+    pass_since: float | None
+    full_pass_ended_at: float | None
     updated_at: float
 
 
@@ -39,6 +54,14 @@ class PostCounts:
 
     all: int
     valid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Of some downloaded posts: how many were not seen since a moment, and how many are stored with other words."""
+
+    unseen: int
+    changed: int
 
 
 # gc=False for the reason given at `bot.examples.Example`.
@@ -80,6 +103,11 @@ async def blogs(db: Database) -> list[BlogRow]:
     return await _blogs(db, "ORDER BY name, uuid")
 
 
+async def rename_blog(connection: aiosqlite.Connection, uuid: str, name: str) -> None:
+    """Give a blog another label: its name belongs to another blog now."""
+    await connection.execute("UPDATE blogs SET name = ? WHERE uuid = ?", (name, uuid))
+
+
 async def set_cursor(
     connection: aiosqlite.Connection, uuid: str, cursor: int | None, cursor_offset: int, pass_newest: int | None
 ) -> None:
@@ -90,10 +118,31 @@ async def set_cursor(
     )
 
 
+async def begin_pass(connection: aiosqlite.Connection, uuid: str, stage: Pass, now: float) -> None:
+    """Begin to look at a blog, from its newest post on; a pass that was under way is given up."""
+    await connection.execute(
+        "UPDATE blogs SET pass_stage = ?, pass_since = ?, cursor = NULL, cursor_offset = 0,"
+        " pass_newest_timestamp = NULL WHERE uuid = ?",
+        (stage, now, uuid),
+    )
+
+
+async def end_full_pass(connection: aiosqlite.Connection, uuid: str, now: float) -> None:
+    """Note that everything a full pass had not seen is accounted for."""
+    await connection.execute(
+        "UPDATE blogs SET pass_stage = NULL, pass_since = NULL, full_pass_ended_at = ? WHERE uuid = ?", (now, uuid)
+    )
+
+
 async def finish_pass(connection: aiosqlite.Connection, uuid: str) -> None:
-    """Note that the pass under way has reached its end: later ones need only what is newer than it saw."""
+    """Note that the pass under way has reached its end: later ones need only what is newer than it saw.
+
+    A full pass goes on by settling what it has not seen.
+    """
     await connection.execute(
         "UPDATE blogs SET complete = 1, cursor = NULL, cursor_offset = 0, pass_newest_timestamp = NULL,"
+        " pass_stage = iif(pass_stage = 'full', 'settling', NULL),"
+        " pass_since = iif(pass_stage = 'full', pass_since, NULL),"
         " newest_timestamp = max(coalesce(newest_timestamp, pass_newest_timestamp),"
         " coalesce(pass_newest_timestamp, newest_timestamp)) WHERE uuid = ?",
         (uuid,),
@@ -124,7 +173,7 @@ async def save_page(connection: aiosqlite.Connection, blog_uuid: str, posts: Seq
                 post.timestamp,
                 _storable(post.url),
                 _storable(post.text),
-                msgspec.json.encode([_storable(tag) for tag in post.tags]).decode(),
+                _tags_json(post),
                 post.rejection,
                 post.raw,
                 seen_at,
@@ -133,6 +182,42 @@ async def save_page(connection: aiosqlite.Connection, blog_uuid: str, posts: Seq
         ],
     )
     return len(ids - known)
+
+
+async def compare(connection: aiosqlite.Connection, blog_uuid: str, posts: Sequence[Post], since: float) -> Compared:
+    """What these posts are to those that are stored, before they are saved; `since` is in unix seconds."""
+    rows = await connection.execute_fetchall(
+        "SELECT id, text, tags, rejection, seen_at FROM posts"
+        " WHERE blog_uuid = ? AND id IN (SELECT value FROM json_each(?))",
+        (blog_uuid, msgspec.json.encode([post.id for post in posts]).decode()),
+    )
+    stored = {row["id"]: (row["text"], row["tags"], row["rejection"]) for row in rows}
+    return Compared(
+        unseen=len(posts) - sum(row["seen_at"] >= since for row in rows),
+        changed=sum(
+            post.id in stored and stored[post.id] != (_storable(post.text), _tags_json(post), post.rejection)
+            for post in posts
+        ),
+    )
+
+
+async def unseen_since(db: Database, blog_uuid: str, moment: float, *, limit: int) -> list[str]:
+    """Ids of stored posts that were last seen on their blog before the moment (unix seconds), the newest first."""
+    async with db.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT id FROM posts WHERE blog_uuid = ? AND seen_at < ? ORDER BY timestamp DESC, id DESC LIMIT ?",
+            (blog_uuid, moment, limit),
+        )
+    return [row["id"] for row in rows]
+
+
+async def count_seen_since(db: Database, blog_uuid: str, moment: float) -> int:
+    """How many posts were seen on their blog since the moment (unix seconds)."""
+    async with db.read() as connection:
+        (row,) = await connection.execute_fetchall(
+            "SELECT count(*) FROM posts WHERE blog_uuid = ? AND seen_at >= ?", (blog_uuid, moment)
+        )
+    return int(row[0])
 
 
 async def known_ids(db: Database, blog_uuid: str, ids: Iterable[str]) -> set[str]:
@@ -152,10 +237,13 @@ async def count_posts(db: Database, blog_uuid: str) -> PostCounts:
     return PostCounts(all=row[0], valid=row[1])
 
 
-async def count_newer(connection: aiosqlite.Connection, blog_uuid: str, timestamp: int) -> int:
-    """How many stored posts of a blog are newer than `timestamp` (unix seconds)."""
+async def count_newer(
+    connection: aiosqlite.Connection, blog_uuid: str, timestamp: int, *, seen_since: float = 0.0
+) -> int:
+    """How many stored posts of a blog are newer than `timestamp`, and were seen since then (both unix seconds)."""
     (row,) = await connection.execute_fetchall(
-        "SELECT count(*) FROM posts WHERE blog_uuid = ? AND timestamp > ?", (blog_uuid, timestamp)
+        "SELECT count(*) FROM posts WHERE blog_uuid = ? AND timestamp > ? AND seen_at >= ?",
+        (blog_uuid, timestamp, seen_since),
     )
     return int(row[0])
 
@@ -225,8 +313,15 @@ def _blog(row: sqlite3.Row) -> BlogRow:
         complete=bool(row["complete"]),
         newest_timestamp=row["newest_timestamp"],
         pass_newest_timestamp=row["pass_newest_timestamp"],
+        pass_stage=Pass(row["pass_stage"]) if row["pass_stage"] else None,
+        pass_since=row["pass_since"],
+        full_pass_ended_at=row["full_pass_ended_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _tags_json(post: Post) -> str:
+    return msgspec.json.encode([_storable(tag) for tag in post.tags]).decode()
 
 
 def _storable(text: str) -> str:

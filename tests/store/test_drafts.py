@@ -133,7 +133,7 @@ async def test_an_upload_is_written_down_and_counted(db: Database):
             upload = await store.begin_upload(connection, draft, body={"content": [round_]}, now=1.0)
         assert await store.last_upload(db, number) == upload
         async with db.write() as connection:
-            await store.looked_for_upload(connection, upload.id)
+            await store.looked_for_upload(connection, upload.id, looked_at=1)
             await store.end_upload(connection, upload.id, outcome="not sent", now=2.0, retry_at=7.0)
             await store.move_draft(connection, number, to=DraftState.APPROVED)
         seen = await store.last_upload(db, number)
@@ -161,8 +161,8 @@ async def test_what_is_behind_its_message_is_found(db: Database):
         await store.draft_shown(connection, first, version=1, channel_id=5, message_id=6)
     assert [draft.id for draft in await store.drafts_to_show(db, limit=9)] == [second]
     async with db.write() as connection:
-        await store.note_on_draft(connection, first, "look")
-        await store.note_on_draft(connection, first, "look")
+        await store.note_on_draft(connection, first, "look", state=DraftState.PENDING)
+        await store.note_on_draft(connection, first, "look", state=DraftState.PENDING)
     assert [draft.id for draft in await store.drafts_to_show(db, limit=9)] == [first, second]
     assert (await get(db, first)).version == 2, "the same note again is no change"
     async with db.write() as connection:
@@ -202,3 +202,19 @@ async def test_counts_and_adopted_posts(db: Database):
     assert await store.adopted_posts(db) == {"77"}
     assert (await get(db, first)).post_url == "https://x"
     assert [draft.id for draft in await store.drafts_in(db, [DraftState.UPLOADED], limit=9)] == [first]
+
+
+async def test_waiting_before_anything_was_sent_is_no_failure_to_send(db: Database):
+    number = await add(db)
+    draft = await decide(db, number, DraftState.APPROVED)
+    assert await store.first_tried(db, number) is None
+    async with db.write() as connection:
+        for now in (5.0, 6.0):
+            await store.postpone_upload(connection, draft, outcome="not sent", note="wait", now=now, retry_at=9.0)
+    waits = await get(db, number)
+    assert (waits.state, waits.note) == (DraftState.APPROVED, "wait")
+    upload = await store.last_upload(db, number)
+    assert upload is not None
+    assert (upload.retry_at, upload.outcome, upload.body) == (9.0, "not sent", {})
+    assert await store.times_not_sent(db, number) == 0
+    assert await store.first_tried(db, number) == 5.0

@@ -55,6 +55,9 @@ async def test_a_blog_keeps_its_download_state_when_its_description_changes(db):
         complete=False,
         newest_timestamp=None,
         pass_newest_timestamp=900,
+        pass_stage=None,
+        pass_since=None,
+        full_pass_ended_at=None,
         updated_at=2.0,
     )
     assert await posts.get_blog(db, "t:2") is None
