@@ -22,6 +22,20 @@ BLOG_TITLE = "the keeper's log"
 BLOG_UUID = "t:kR7vMoon2Fog_Teas4Gull"
 BLOG_DESCRIPTION = "one small light, one hundred and twelve stairs, one gull. the boat is late."
 
+NEIGHBOUR_NAME = "harbour-office-mainland"
+"""A second small blog, of somebody else, whose posts drafts may reblog."""
+_NEIGHBOUR_TEXTS = (
+    "the ferry will be late tomorrow. it was late today as well, but today we had not announced it.",
+    "found on the quay: one glove, left hand, grey. the owner may collect it. the other glove may come too.",
+    "somebody has been feeding the harbour seal. the seal has asked us not to look into it.",
+    "we can see the lighthouse from the office. on clear nights it looks at us about every ten seconds.",
+    "the tide tables for spring are here.\n\nthe printer has put march twice. we advise you to enjoy both.",
+    "a parcel for the lighthouse has been on our shelf since autumn. it has begun to smell of oranges.",
+    "fog. the whole board of departures says fog. even the one that says arrivals says fog.",
+    "question of the week: who moved the big anchor, and how, and could they please move it back.",
+)
+
+_NEIGHBOUR_SINCE = 1_700_000_000  # unix seconds
 _LONGEST_SUMMARY = 150
 _LONGEST_SLUG = 50
 # Tumblr's ids count milliseconds since this moment (unix milliseconds), shifted left by 20 bits.
@@ -82,6 +96,14 @@ def load_posts() -> list[_Json]:
         posts.append((_unix_seconds(line.at), post_id, _post(line, post_id, updated)))
     posts.sort(key=lambda post: post[:2], reverse=True)
     return [post for _, _, post in posts]
+
+
+def neighbour_posts() -> list[_Json]:
+    """The neighbour's posts, as much as the stand-in needs to make whole posts of them."""
+    return [
+        {"content": _text_blocks(text), "timestamp": _NEIGHBOUR_SINCE + number * 86_400}
+        for number, text in enumerate(_NEIGHBOUR_TEXTS)
+    ]
 
 
 def _post(line: _Line, post_id: int, updated: int) -> _Json:

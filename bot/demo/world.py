@@ -135,7 +135,10 @@ async def open_world(
     if sample:
         for post in sample_blog.load_posts():
             tumblr.add_post(blog, post)
-    settings = configure(_settings(directory, tumblr, openai, *addresses))
+        neighbour = tumblr.add_blog(sample_blog.NEIGHBOUR_NAME, owned=False)
+        for post in sample_blog.neighbour_posts():
+            tumblr.add_post(neighbour, post)
+    settings = configure(_settings(directory, tumblr, openai, *addresses, sample=sample))
     app, client = _bot(settings, directory, pace, clock)
     env = Env(client)
     guild = env.create_guild("Lighthouse", id=GUILD_ID)
@@ -202,7 +205,7 @@ def _bot(settings: Settings, directory: Path, pace: Pace, clock: Callable[[], fl
 
 
 def _settings(
-    directory: Path, tumblr: TumblrService, openai: OpenAIService, tumblr_url: str, openai_url: str
+    directory: Path, tumblr: TumblrService, openai: OpenAIService, tumblr_url: str, openai_url: str, *, sample: bool
 ) -> Settings:
     key, secret, token, token_secret = tumblr.credentials()
     return Settings(
@@ -212,6 +215,8 @@ def _settings(
         custom_prompts_file=directory / "data" / "custom_prompts.jsonl",
         training_data_file=directory / "data" / "training_data.jsonl",
         draft_count=3,
+        reblog_blog_identifiers=[sample_blog.NEIGHBOUR_NAME] if sample else [],
+        reblog_chance=0.35,
         tags_chance=1.0,
         expected_epochs=2,
         discord=DiscordSettings(guild_id=GUILD_ID),

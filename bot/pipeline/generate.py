@@ -8,12 +8,21 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.drafts import Draft, DraftState, UploadState
-from bot.errors import BotError, BudgetReached, ModelError, ModelRateLimited, ModelUnavailable, NothingToDo
+from bot.drafts import Draft, DraftState, Parent, UploadState
+from bot.errors import (
+    BotError,
+    BudgetReached,
+    ModelError,
+    ModelRateLimited,
+    ModelUnavailable,
+    NothingToDo,
+    TumblrError,
+)
 from bot.jobs.background import report_unexpected
 from bot.language.chat import extract_tags
 from bot.language.endpoint import ModelService
 from bot.language.prices import chat_cost
+from bot.pipeline.reblog import ParentSearch, reblog_prompt
 from bot.pipeline.waiting import wait_until
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
@@ -21,6 +30,7 @@ from bot.store import spending
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice
+from bot.tumblr.client import Tumblr
 from bot.tumblr.npf import clean_tags
 from bot.voices.protocol import Writer
 
@@ -28,6 +38,7 @@ _log = logging.getLogger(__name__)
 LIMIT = "the model service's limit"
 _TRIES = 3  # a voice may answer with nothing now and then
 _TAG_COST_TOKENS = (2_000, 200)
+_CUT_OFF = "The text was cut off at the length limit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,16 @@ class Tagging:
     service: ModelService
     developer_message: str
     chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reblogging:
+    """How drafts come to reblog: each with this chance, a post of one of these blogs."""
+
+    tumblr: Tumblr
+    identifiers: tuple[str, ...]
+    chance: float
+    user_message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +73,24 @@ class Desk:
     monthly_limit: float
     dice: random.Random
     clock: Callable[[], float] = time.time
+    reblogging: Reblogging | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the voice is asked for, and the post that the answer reblogs."""
+
+    prompt: str
+    parent: Parent | None = None
+    note: str = ""
 
 
 async def generate(
     desk: Desk, *, job_id: int, count: int, prompt: str | None, channel_id: int | None
 ) -> AsyncIterator[Progress]:
     """Write `count` drafts. A resumed job writes only those that are missing.
+
+    Some of them reblog a post, by chance; none do where a person gave the `prompt`, since that is what they asked for.
 
     Raises:
         NothingToDo: no blog is named that the drafts could go to.
@@ -67,20 +100,27 @@ async def generate(
     written = await store.slots_written(desk.database, job_id)
     preview: Preview | None = None
     line = f"Writing with {desk.voice.name}."
+    reblogging = desk.reblogging if prompt is None else None
+    search = ParentSearch(reblogging.tumblr, reblogging.identifiers, desk.dice) if reblogging else None
     for slot in range(count):
+        if slot in written:
+            continue
+        request = _Request(prompt or desk.voice.user_message)
+        if reblogging and search and reblogging.chance and desk.dice.random() < reblogging.chance:
+            yield Progress(len(written), count, "Looking for a post to reblog.", "drafts", preview)
+            request = await _request_to_reblog(desk, search, reblogging.user_message)
         while slot not in written:
             now = Progress(len(written), count, line, "drafts", preview)
             yield now
             try:
-                text, tags = await _write_and_store(
-                    desk, prompt or desk.voice.user_message, job_id=job_id, slot=slot, channel_id=channel_id
-                )
+                text, tags = await _write_and_store(desk, request, job_id=job_id, slot=slot, channel_id=channel_id)
             except ModelRateLimited as limit:
                 async for waiting in wait_until(desk.clock() + limit.retry_after, LIMIT, now, clock=desk.clock):
                     yield waiting
                 continue
             written.add(slot)
-            preview = Preview(text, "Just written", tags=tags)
+            reblogs = f", to reblog a post of {request.parent.blog_name}" if request.parent else ""
+            preview = Preview(text, f"Just written{reblogs}", tags=tags)
             yield Progress(len(written), count, line, "drafts", preview)
     cost = await spending.spent_on_job(desk.database, job_id)
     yield Progress(
@@ -103,7 +143,12 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
         try:
             desk = await desk_for()
             await _write_and_store(
-                desk, draft.prompt, job_id=draft.job_id, slot=None, channel_id=draft.channel_id, replaces=draft
+                desk,
+                _Request(draft.prompt, draft.parent),
+                job_id=draft.job_id,
+                slot=None,
+                channel_id=draft.channel_id,
+                replaces=draft,
             )
         except Exception as failure:  # noqa: BLE001 - a defect in one draft must not stop those after it
             name = f"draft {draft.id}, regenerated"
@@ -117,9 +162,19 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
     return done
 
 
+async def _request_to_reblog(desk: Desk, search: ParentSearch, user_message: str) -> _Request:
+    """What to ask for a reblog. Where no post is found, an ordinary draft is asked for, with the reason on it."""
+    try:
+        parent = await search.draw(await store.reblogged_posts(desk.database))
+    except (NothingToDo, TumblrError) as error:
+        _log.warning("A draft reblogs nothing: %s", error)
+        return _Request(desk.voice.user_message, note=f"It reblogs nothing. {error.sentence}")
+    return _Request(reblog_prompt(user_message, parent.text), parent)
+
+
 async def _write_and_store(
     desk: Desk,
-    prompt: str,
+    request: _Request,
     *,
     job_id: int | None,
     slot: int | None,
@@ -132,10 +187,10 @@ async def _write_and_store(
     paid = 0.0
     for _ in range(_TRIES):
         entry = await _reserve(
-            desk, "writing", job_id, desk.voice.model, await desk.writer.most_expensive(desk.voice, prompt)
+            desk, "writing", job_id, desk.voice.model, await desk.writer.most_expensive(desk.voice, request.prompt)
         )
         try:
-            written = await desk.writer.write(desk.voice, prompt)
+            written = await desk.writer.write(desk.voice, request.prompt)
         except ModelError as error:
             await _give_back(desk, entry, error)
             raise
@@ -147,7 +202,7 @@ async def _write_and_store(
         draft = NewDraft(
             text=text,
             tags=(),
-            prompt=prompt,
+            prompt=request.prompt,
             voice_id=desk.voice.id,
             job_id=job_id,
             slot=slot,
@@ -155,7 +210,8 @@ async def _write_and_store(
             blog=desk.blog,
             upload_state=desk.upload_state,
             cost=paid,
-            note="The text was cut off at the length limit." if written.cut_off else "",
+            note=" ".join(filter(None, (request.note, _CUT_OFF if written.cut_off else ""))),
+            parent=request.parent,
             channel_id=channel_id,
         )
         async with desk.database.write() as connection:

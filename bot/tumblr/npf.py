@@ -7,7 +7,7 @@ Writing keeps to Tumblr's limits for a post.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -66,6 +66,7 @@ class _Fields(_Identity):
     parent_post_url: object = None
     parent_post_id: object = None
     reblogged_from_id: object = None
+    genesis_post_id: object = None
     reblog_key: object = None
     can_reblog: object = None
     original_type: object = None
@@ -105,7 +106,7 @@ def read_post(raw: bytes | Mapping[str, object]) -> Post:
         url=as_web_address(fields.post_url),
         text=_text_of(blocks or ()),
         tags=_read_tags(fields.tags),
-        rejection=_rejection(fields, blocks),
+        rejection=next(_rejections(fields, blocks), None),
         is_pinned=fields.is_pinned in (True, 1),
         raw=data,
     )
@@ -117,10 +118,28 @@ def read_trail_text(raw: bytes) -> str:
     Raises:
         ValueError: the JSON cannot be read.
     """
-    fields = decode_leniently(_fields_decoder, raw)
-    parts = [_text_of(_blocks(as_mapping(item).get("content")) or ()) for item in as_list(fields.trail)]
-    parts.append(_text_of(_blocks(fields.content) or ()))
-    return "\n\n".join(part for part in parts if part)
+    return _conversation(decode_leniently(_fields_decoder, raw))
+
+
+def reblog_text(raw: bytes, allowed: Container[str]) -> str | None:
+    """The conversation that a reblog of the post in `raw` would answer, oldest first; None if it is no choice.
+
+    Every part of it must be there to be read, be nothing but text, and come from an allowed blog. `allowed` holds these
+    blogs' UUIDs and names; a name counts only where no UUID is given, since a name may pass to somebody else.
+    """
+    try:
+        fields = decode_leniently(_fields_decoder, raw)
+    except ValueError:
+        return None
+    # A reblog without a comment is no choice: its words are those of the post it reblogs, which would be drawn twice.
+    if set(_rejections(fields, _blocks(fields.content))) - {Rejection.REBLOG} or _reblog_source(fields) is None:
+        return None
+    trail = as_list(fields.trail)
+    if _is_reblog(fields) and not trail:
+        return None  # what it answers was not handed over
+    if not _is_allowed(fields.blog, allowed) or not all(_is_fit_part(as_mapping(item), allowed) for item in trail):
+        return None
+    return _conversation(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +161,77 @@ def read_reblog_source(raw: bytes) -> ReblogSource:
         fields = decode_leniently(_fields_decoder, raw)
     except ValueError:
         fields = _Fields()
+    source = _reblog_source(fields)
+    if source is None:
+        raise TumblrRefused("This post cannot be reblogged.", "Choose another post, or reject the draft.")
+    return source
+
+
+def _reblog_source(fields: _Fields) -> ReblogSource | None:
     uuid = as_uuid(as_mapping(fields.blog).get("uuid"))
     post_id = as_post_id(fields.id_string, fields.id)
     key = as_text(fields.reblog_key)
     # Absent on old posts; only a plain no is a no.
     if fields.can_reblog in (False, 0) or not (uuid and post_id and key):
-        raise TumblrRefused("This post cannot be reblogged.", "Choose another post, or reject the draft.")
+        return None
     return ReblogSource(uuid, post_id, key)
+
+
+def _conversation(fields: _Fields) -> str:
+    parts = [_text_of(_blocks(as_mapping(item).get("content")) or ()) for item in as_list(fields.trail)]
+    parts.append(_text_of(_blocks(fields.content) or ()))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _is_fit_part(item: Mapping[str, object], allowed: Container[str]) -> bool:
+    """Whether this part of a trail is whole, nothing but text, and from an allowed blog."""
+    is_broken = bool(item.get("broken_blog_name")) or as_post_id(as_mapping(item.get("post")).get("id")) is None
+    blocks = _blocks(item.get("content")) or []
+    is_text = all(block.get("type") == "text" and isinstance(block.get("text"), str) for block in blocks)
+    return (
+        not is_broken
+        and is_text
+        and bool(_text_of(blocks))
+        and not _has_ask_layout(item.get("layout"))
+        and _is_allowed(item.get("blog"), allowed)
+    )
+
+
+def _is_allowed(blog: object, allowed: Container[str]) -> bool:
+    given = as_mapping(blog)
+    key = as_uuid(given["uuid"]) if given.get("uuid") else as_text(given.get("name"))
+    return bool(key) and key in allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What tells a post apart from others of the same words.
+
+    `state` is in the write spelling, empty if not said. `parent_id` is the post that it reblogs, and `genesis_id` the
+    draft that it was before it was published (told to the blog's owner only).
+    """
+
+    state: str
+    is_reblog: bool
+    parent_id: str | None
+    genesis_id: str | None
+
+
+def read_whereabouts(raw: bytes) -> Whereabouts:
+    """Where the post in `raw` stands and comes from; nothing is known of one that cannot be read."""
+    try:
+        fields = decode_leniently(_fields_decoder, raw)
+    except ValueError:
+        fields = _Fields()
+    state = as_text(fields.state)
+    trail = as_list(fields.trail)
+    last = as_mapping(as_mapping(trail[-1] if trail else None).get("post"))
+    return Whereabouts(
+        state="queue" if state == "queued" else state,
+        is_reblog=_is_reblog(fields),
+        parent_id=as_post_id(fields.parent_post_id, fields.reblogged_from_id, last.get("id")),
+        genesis_id=as_post_id(fields.genesis_post_id),
+    )
 
 
 def _unreadable_post(data: bytes) -> Post:
@@ -206,10 +289,11 @@ def _blocks(content: object) -> list[Mapping[str, object]] | None:
     return [as_mapping(block) for block in blocks]
 
 
-def _rejection(fields: _Fields, blocks: list[Mapping[str, object]] | None) -> Rejection | None:
-    """Why this post is no example of its owner's words (Tumblr's API notes, "A valid example post")."""
+def _rejections(fields: _Fields, blocks: list[Mapping[str, object]] | None) -> Iterator[Rejection]:
+    """Every reason why this post is no example of its owner's words (Tumblr's API notes, "A valid example post")."""
     if blocks is None:
-        return Rejection.UNREADABLE
+        yield Rejection.UNREADABLE
+        return
     types = {as_text(block.get("type")) for block in blocks}
     # First who wrote it and for whom; the shape of the content comes last.
     reasons = (
@@ -224,17 +308,20 @@ def _rejection(fields: _Fields, blocks: list[Mapping[str, object]] | None) -> Re
         (not all(isinstance(block.get("text"), str) for block in blocks), Rejection.UNREADABLE),
         (not _text_of(blocks), Rejection.EMPTY),
     )
-    return next((rejection for applies, rejection in reasons if applies), None)
+    yield from (rejection for applies, rejection in reasons if applies)
 
 
 def _is_ask(fields: _Fields) -> bool:
-    # `attribution` is absent, an object or an empty list: it says nothing, the layout's type does.
-    layouts = as_list(fields.layout) or [fields.layout]
     return (
-        any(as_mapping(layout).get("type") == "ask" for layout in layouts)
+        _has_ask_layout(fields.layout)
         or as_text(fields.original_type).lower() in {"note", "answer"}
         or bool(fields.asking_name)
     )
+
+
+def _has_ask_layout(layout: object) -> bool:
+    # `attribution` is absent, an object or an empty list: it says nothing, the layout's type does.
+    return any(as_mapping(one).get("type") == "ask" for one in as_list(layout) or [layout])
 
 
 def _is_reblog(fields: _Fields) -> bool:

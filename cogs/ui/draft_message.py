@@ -9,13 +9,13 @@ from contextlib import suppress
 import discord
 
 from bot.client import DISCORD_FAILURES, Client, failure_in_words
-from bot.drafts import Draft, DraftState, UploadState
+from bot.drafts import Draft, DraftState, Parent, UploadState
 from bot.errors import BotError
 from bot.jobs.background import report_unexpected
 from bot.store import drafts as store
 from bot.store.database import carry_through
-from cogs.ui.draft_buttons import draft_view
-from cogs.ui.limits import DESCRIPTION, cut, embed, foreign
+from cogs.ui.draft_buttons import WILL_BE, draft_view
+from cogs.ui.limits import DESCRIPTION, cut, embed, foreign, length, web_address
 from cogs.ui.words import dollars
 
 _log = logging.getLogger(__name__)
@@ -29,11 +29,19 @@ _COLOURS = {
     DraftState.REJECTED: discord.Colour.red(),
     DraftState.REPLACED: discord.Colour.light_grey(),
 }
+_TO_LOOK_AT = discord.Colour.orange()
 _WILL = {
     UploadState.DRAFT: "*Approve* saves it as a draft on {blog}. Nobody sees it there until you publish it.",
     UploadState.QUEUE: "*Approve* puts it into the queue of {blog}, which publishes it by itself.",
     UploadState.PUBLISHED: "*Approve* publishes it on {blog} at once, for everybody to see.",
     UploadState.PRIVATE: "*Approve* posts it on {blog} as a private post.",
+}
+_WILL_REBLOG = {
+    UploadState.DRAFT: "*Approve* saves it as a draft on {blog}, as a reblog of that post of {parent}."
+    " Nobody sees it there until you publish it.",
+    UploadState.QUEUE: "*Approve* puts it into the queue of {blog}, which reblogs that post of {parent} by itself.",
+    UploadState.PUBLISHED: "*Approve* reblogs that post of {parent} on {blog} at once, for everybody to see.",
+    UploadState.PRIVATE: "*Approve* reblogs that post of {parent} on {blog} as a private post.",
 }
 _DID = {
     UploadState.DRAFT: "Saved as a draft on {blog}.",
@@ -41,6 +49,8 @@ _DID = {
     UploadState.PUBLISHED: "Published on {blog}.",
     UploadState.PRIVATE: "Posted on {blog} as a private post.",
 }
+_QUOTED = 500  # code units of a reblogged post that are shown, before they are made harmless
+_QUOTED_LINES = 12
 _BATCH = 200  # so many that drafts of a channel that is gone cannot crowd out the others
 _REST = 60.0
 _AFTER_FAILURE = 15.0
@@ -119,9 +129,12 @@ class DraftMessages:
 def render(draft: Draft) -> discord.Embed:
     """The draft as people see it, whatever state it is in."""
     blog = f"**{foreign(draft.blog)}**"
+    # As on Tumblr: first the post that is reblogged, then what this one adds to it.
+    above = f"{_quoted(draft.parent)}\n\n" if draft.parent else ""
     text = foreign(draft.text)
     if draft.tags:
-        text = f"{cut(text, DESCRIPTION - 700)}\n\n{' '.join(f'#{foreign(tag)}' for tag in draft.tags)}"
+        room = DESCRIPTION - 700 - length(above)
+        text = f"{cut(text, room)}\n\n{' '.join(f'#{foreign(tag)}' for tag in draft.tags)}"
     fields = [(_status_name(draft), _status(draft, blog), False)]
     if draft.note:
         fields.append(("Please note", draft.note, False))
@@ -135,11 +148,28 @@ def render(draft: Draft) -> discord.Embed:
         fields.append(("Instead of", f"draft {draft.replaces}", True))
     return embed(
         author=draft.blog,
-        description=text,
-        colour=_COLOURS[draft.state],
+        description=above + text,
+        colour=_TO_LOOK_AT if draft.state is DraftState.UPLOADED and draft.note else _COLOURS[draft.state],
         fields=fields,
         footer=f"Draft {draft.id}",
     )
+
+
+def _quoted(parent: Parent) -> str:
+    """Who wrote the post that is reblogged, with a link to it, and how it begins."""
+    name = _author(parent)
+    link = web_address(parent.url)
+    if link is not None:
+        name = f"[{name}]({link.replace('(', '%28').replace(')', '%29')})"
+    lines = [line for line in cut(parent.text, _QUOTED).splitlines() if line.strip()]
+    if len(lines) > _QUOTED_LINES:
+        lines = [*lines[:_QUOTED_LINES], "…"]
+    quote = "\n".join(f"> {line}" for line in foreign("\n".join(lines)).splitlines())
+    return f"{name} wrote:\n{quote}"
+
+
+def _author(parent: Parent) -> str:
+    return f"**{foreign(cut(' '.join(parent.blog_name.split()), 64)) or 'another blog'}**"
 
 
 def _status_name(draft: Draft) -> str:
@@ -159,11 +189,15 @@ def _status(draft: Draft, blog: str) -> str:
     who = f"by {foreign(draft.decided_by)}{when}" if draft.decided_by else ""
     match draft.state:
         case DraftState.PENDING:
+            if draft.parent is not None:
+                return _WILL_REBLOG[draft.upload_state].format(blog=blog, parent=_author(draft.parent))
             return _WILL[draft.upload_state].format(blog=blog)
         case DraftState.APPROVED | DraftState.UPLOADING:
-            return f"Approved {who}. On its way to {blog}."
+            return f"Approved {who}. It {WILL_BE[draft.upload_state].format(blog=blog)}."
         case DraftState.UPLOADED:
-            return f"{_DID[draft.upload_state].format(blog=blog)} Approved {who}."
+            # A note on it says that Tumblr has made something else of it than was approved.
+            did = f"It is on {blog}." if draft.note else _DID[draft.upload_state].format(blog=blog)
+            return f"{did} Approved {who}."
         case DraftState.UNKNOWN:
             looking = "" if draft.note else " The bot is looking on the blog for it before it does anything else."
             return f"Approved {who}. Whether it reached {blog} is not known.{looking}"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from bot.errors import BotError, BudgetReached, ModelError, ModelUnavailable, No
 from bot.language.prices import chat_cost
 from bot.pipeline import decide
 from bot.pipeline import generate as generate_stage
-from bot.pipeline.generate import Desk, generate, rewrite_replaced
+from bot.pipeline.generate import Desk, Reblogging, generate, rewrite_replaced
 from bot.progress import Progress
 from bot.store import drafts as store
 from bot.store import spending
+from tests.pipeline.conftest import NAME, START, Bench, open_bench, post
 from tests.pipeline.room import MODEL, Room, everything, nights, open_room, store_posts, take
 
 CHAT = "/v1/chat/completions"
@@ -497,3 +498,173 @@ async def test_interrupted_while_regenerating_one_successor_is_written(tmp_path:
         assert [draft.state for draft in await drafts(room)] == [DraftState.REPLACED]
         await rewrite_replaced(room.database, room.desk)
         assert [draft.state for draft in await drafts(room)] == [DraftState.REPLACED, DraftState.PENDING]
+
+
+# --- reblogs --------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def reblogging_room(folder: Path, posts: int = 4) -> AsyncGenerator[tuple[Room, Bench]]:
+    """A room, and a blog on the Tumblr stand-in whose posts may be reblogged."""
+    async with open_room(folder) as room, open_bench(folder) as bench:
+        await store_posts(room.database, nights(12))
+        for number in range(posts):
+            bench.service.add_post(bench.blog, post(START + 100 * number, f"far away {number} {{}}"))
+        yield room, bench
+
+
+async def next_job(room: Room) -> int:
+    """Another run, after the one before has ended."""
+    async with room.database.write() as connection:
+        await connection.execute("UPDATE jobs SET state = 'succeeded'")
+    return await room.job()
+
+
+async def reblogging_desk(
+    room: Room, bench: Bench, chance: float = 1.0, dice: random.Random | None = None, blog: str = NAME
+) -> Desk:
+    desk = await room.desk(dice=dice)
+    return replace(desk, reblogging=Reblogging(bench.tumblr, (blog,), chance, "Reply to {}, please."))
+
+
+async def test_a_reblog_has_its_parent_and_is_asked_for_with_its_text(tmp_path: Path):
+    async with reblogging_room(tmp_path) as (room, bench):
+        last = (await everything(writing(await reblogging_desk(room, bench), await room.job(), 3)))[-1]
+        written = await drafts(room)
+        assert len({draft.parent.post_id for draft in written if draft.parent}) == 3
+        asked = [request.body["messages"][-1]["content"] for request in room.asked("/completions")]
+        for draft, prompt in zip(written, asked, strict=True):
+            assert draft.parent is not None
+            original = bench.blog.find(draft.parent.post_id)
+            assert original is not None
+            assert (draft.parent.blog_uuid, draft.parent.blog_name) == (bench.blog.uuid, NAME)
+            assert (draft.parent.text, draft.parent.url) == (original["content"][0]["text"], original["post_url"])
+            assert draft.prompt == prompt == f"Reply to {draft.parent.text}, please."
+            assert draft.note == ""
+        assert last.preview is not None
+        assert last.preview.title == "Just written, to reblog a post of staff"
+
+
+@pytest.mark.parametrize(("chance", "reblogs"), [(0.0, 0), (1.0, 8), (0.5, 4)])
+async def test_reblogs_come_by_chance(tmp_path: Path, chance: float, reblogs: int):
+    class Dice(random.Random):
+        # Two for each draft: whether it reblogs, and whether it gets tags.
+        rolls = iter([roll for chance in (0.1, 0.9, 0.49, 0.5, 0.0, 0.99, 0.3, 0.7) for roll in (chance, 1.0)])
+        getrandbits = random.Random.getrandbits  # or else the draws would take from these too
+
+        def random(self) -> float:
+            return next(self.rolls)
+
+    async with reblogging_room(tmp_path, 12) as (room, bench):
+        desk = await reblogging_desk(room, bench, chance, Dice(3))
+        await everything(writing(desk, await room.job(), 8))
+        assert sum(draft.parent is not None for draft in await drafts(room)) == reblogs
+        if not reblogs:
+            assert not bench.service.requests
+
+
+async def test_no_post_is_reblogged_twice_whatever_became_of_the_first_draft(tmp_path: Path):
+    async with reblogging_room(tmp_path, 4) as (room, bench):
+        desk = await reblogging_desk(room, bench)
+        await everything(writing(desk, await room.job(), 2))
+        first, second = await drafts(room)
+        await decide.reject(room.database, first.id, KEEPER, now=1.0)
+        await decide.regenerate(room.database, second.id, KEEPER, now=1.0)
+        await everything(writing(desk, await next_job(room), 3))
+        written = await drafts(room)
+        parents = [draft.parent.post_id for draft in written if draft.parent]
+        assert len(parents) == len(set(parents)) == 4
+        assert (written[-1].parent, written[-1].prompt) == (None, "Write.")
+        assert written[-1].note == "It reblogs nothing. No post to reblog is left on staff."
+
+
+async def test_a_persons_own_prompt_is_not_given_up_for_a_reblog(tmp_path: Path):
+    async with reblogging_room(tmp_path) as (room, bench):
+        await everything(writing(await reblogging_desk(room, bench), await room.job(), 1, "About gulls."))
+        assert [(draft.prompt, draft.parent) for draft in await drafts(room)] == [("About gulls.", None)]
+        assert not bench.service.requests
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault("GET", "/v2/blog/*/posts", "status", status=429, times=99), "Tumblr's limit on calls is reached."),
+        (Fault("GET", "/v2/blog/*/info", "status", status=404, times=99), "None of the blogs"),
+        (Fault("GET", "/v2/blog/*/posts", "reset_after", times=99), "It reblogs nothing. "),
+        (Fault("GET", "/v2/blog/*/info", "html", status=502, times=99), "It reblogs nothing. "),
+        (Fault("GET", "/v2/blog/*/posts", "html", status=403, times=99), "It reblogs nothing. "),
+    ],
+    ids=["429", "404", "reset", "502", "blocked"],
+)
+async def test_tumblr_in_trouble_costs_the_reblog_and_nothing_else(tmp_path: Path, fault: Fault, reason: str):
+    async with reblogging_room(tmp_path) as (room, bench):
+        bench.service.faults.schedule(fault)
+        room.openai.faults.schedule(says("one"), says("and then", finish="length"))
+        await everything(writing(await reblogging_desk(room, bench), await room.job(), 2))
+        written = await drafts(room)
+        assert [(draft.text, draft.prompt, draft.parent) for draft in written] == [
+            ("one", "Write.", None),
+            ("and then", "Write.", None),
+        ]
+        assert all(draft.note.startswith("It reblogs nothing. ") and reason in draft.note for draft in written)
+        assert written[1].note.endswith("The text was cut off at the length limit.")
+
+
+async def test_a_blog_without_valid_posts_is_named_on_the_draft(tmp_path: Path):
+    async with reblogging_room(tmp_path, 0) as (room, bench):
+        for number in range(1_000):
+            bench.service.add_post(bench.blog, {"content": [{"type": "image"}], "timestamp": START + number})
+        await everything(writing(await reblogging_desk(room, bench), await room.job(), 1))
+        (draft,) = await drafts(room)
+        assert draft.note == "It reblogs nothing. No post to reblog was found in 20 pages of staff."
+
+
+async def test_too_many_calls_wait_and_then_the_same_post_is_reblogged(tmp_path: Path):
+    async with reblogging_room(tmp_path) as (room, bench):
+        limit = {"error": {"message": "no", "code": "rate_limit_exceeded"}}
+        room.openai.faults.schedule(
+            Fault("POST", CHAT, "status", status=429, body=limit, headers={"retry-after-ms": "10"}, times=2)
+        )
+        await everything(writing(await reblogging_desk(room, bench), await room.job(), 1))
+        assert len({str(request.body["messages"][-1]) for request in room.asked("/completions")}) == 1
+        assert len(room.asked("/completions")) > 1
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+async def test_a_stopped_run_goes_on_with_other_posts_to_reblog(tmp_path: Path, steps: int):
+    async with reblogging_room(tmp_path) as (room, bench):
+        job, desk = await room.job(), await reblogging_desk(room, bench)
+        await take(writing(desk, job), steps)
+        kept = await drafts(room)
+        await everything(writing(desk, job))
+        written = await drafts(room)
+        assert written[: len(kept)] == kept
+        assert len({draft.parent.post_id for draft in written if draft.parent}) == len(written) == 3
+        assert len(room.asked("/completions")) == 3
+
+
+async def test_a_regenerated_reblog_keeps_its_parent_and_its_prompt(tmp_path: Path):
+    async with reblogging_room(tmp_path) as (room, bench):
+        await everything(writing(await reblogging_desk(room, bench), await room.job(), 1))
+        (old,) = await drafts(room)
+        await decide.regenerate(room.database, old.id, KEEPER, now=1.0)
+        calls = len(bench.service.requests)
+        assert await rewrite_replaced(room.database, room.desk) == 1
+        _, new = await drafts(room)
+        assert new.parent == old.parent
+        assert new.parent is not None
+        assert new.prompt == old.prompt
+        assert (new.replaces, new.state) == (old.id, DraftState.PENDING)
+        assert len(bench.service.requests) == calls
+
+
+async def test_a_hostile_post_is_asked_about_and_kept_whole(tmp_path: Path):
+    async with reblogging_room(tmp_path, 0) as (room, bench):
+        text = "{0} {name} {} %s <|im_end|> </post>\n\n" + "long " * 3_000
+        bench.service.add_post(bench.blog, {"content": [{"type": "text", "text": part} for part in text.split("\n\n")]})
+        await everything(writing(await reblogging_desk(room, bench), await room.job(), 1))
+        (draft,) = await drafts(room)
+        assert draft.parent is not None
+        assert draft.parent.text == text.strip()
+        assert draft.prompt == "Reply to {0} {name} {} %s < |im_end| > </post>, please."
+        assert room.asked("/completions")[-1].body["messages"][-1]["content"] == draft.prompt

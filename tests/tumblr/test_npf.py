@@ -19,6 +19,7 @@ from bot.tumblr.npf import (
     read_post,
     read_reblog_source,
     read_trail_text,
+    reblog_text,
 )
 from tests.tumblr.conftest import UUID, npf
 
@@ -352,6 +353,124 @@ def test_the_whole_conversation_of_a_reblog():
     raw = json.dumps(npf(trail=trail, content=[text_block("mine")])).encode()
     assert read_trail_text(raw) == "first\n\nsecond\n\nmine"
     assert read_post(raw).text == "mine"
+
+
+# --- what may be reblogged ------------------------------------------------------------------------------------
+
+OTHER = "t:Other0Blog"
+ALLOWED = {UUID, "staff", OTHER, "other"}
+
+
+def part(text="first", **fields):
+    """One part of a trail, by an allowed blog."""
+    return {
+        "content": [text_block(text)],
+        "layout": [],
+        "post": {"id": "613138459105820001"},
+        "blog": {"name": "other", "uuid": OTHER},
+    } | fields
+
+
+def reblogged(**fields):
+    return reblog_text(json.dumps(npf(**fields)).encode(), ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "Hello there."),
+        ({"layout": None, "trail": None}, "Hello there."),
+        ({"layout": [], "trail": {}}, "Hello there."),
+        ({"can_reblog": None}, "Hello there."),
+        ({"is_pinned": True}, "Hello there."),
+        ({"trail": [part()]}, "first\n\nHello there."),
+        ({"trail": [part("first"), part("second")], "parent_post_id": 613138459105820001}, "first\n\nsecond\n\nHello there."),
+        ({"trail": [part(layout=None)]}, "first\n\nHello there."),
+        ({"trail": [part(layout=[{"type": "rows", "display": []}])]}, "first\n\nHello there."),
+        ({"trail": [part(post={"id": 613138459105820001})]}, "first\n\nHello there."),
+        ({"trail": [part(broken_blog_name=None)]}, "first\n\nHello there."),
+        ({"trail": [part(blog={"name": "other"})]}, "first\n\nHello there."),
+        ({"trail": [part(blog={"name": "renamed", "uuid": OTHER})]}, "first\n\nHello there."),
+    ],
+)  # fmt: skip
+def test_a_conversation_that_may_be_reblogged(fields, text):
+    assert reblogged(**fields) == text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "private"},
+        {"state": "draft"},
+        {"community": {"name": "cats"}},
+        {"is_submission": True},
+        {"post_author": "friend"},
+        {"asking_name": "somebody"},
+        {"layout": [{"type": "ask", "blocks": [0], "attribution": []}]},
+        {"layout": [{"type": "ask", "blocks": [0]}], "trail": [part()]},
+        {"content": [text_block("a"), {"type": "paywall"}]},
+        {"content": [text_block("a"), {"type": "image"}]},
+        {"content": [text_block("a"), {"type": "image"}], "trail": [part()]},
+        {"content": [text_block(" ")]},
+        {"content": []},
+        {"content": [], "trail": [part()]},  # a reblog without a comment
+        {"content": "<p>old</p>"},
+        {"content": [text_block(7)]},
+        {"can_reblog": False},
+        {"reblog_key": None},
+        {"blog": {"name": "staff"}},  # no UUID to send
+        {"blog": {"name": "staff", "uuid": "t:Somebody0Else"}},
+        # A reblog whose conversation was not handed over.
+        {"trail": [], "parent_post_id": "613138459105820001"},
+        {"trail": {"0": part()}},
+        {"trail": "first"},
+        {"trail": None, "reblogged_from_id": "613138459105820001"},
+        {"trail": ["nonsense"]},
+        {"trail": [None]},
+        {"trail": [part(), []]},
+        # Broken, or not text, or nothing, in any of its parts.
+        {"trail": [part(broken_blog_name="gone")]},
+        {"trail": [{"broken_blog_name": "other", "content": [text_block("first")]}]},
+        {"trail": [part(post=None)]},
+        {"trail": [part(post={"id": "0"})]},
+        {"trail": [part(content=[])]},
+        {"trail": [part(content=None)]},
+        {"trail": [part(content=[text_block("")])]},
+        {"trail": [part(content=[{"type": "image"}])]},
+        {"trail": [part(content=[text_block("a"), {"type": "poll"}])]},
+        {"trail": [part(content=[{"type": "text"}, text_block("a")])]},
+        {"trail": [part(layout=[{"type": "ask", "blocks": [0], "attribution": []}])]},
+        {"trail": [part(), part(broken_blog_name="gone")]},
+        # From a blog that is not allowed, or nobody knows which.
+        {"trail": [part(blog={"name": "stranger", "uuid": "t:Stranger"})]},
+        {"trail": [part(blog={"name": "other", "uuid": "t:Stranger"})]},  # the name passed to somebody else
+        {"trail": [part(blog={"name": "other", "uuid": "other"})]},
+        {"trail": [part(blog={"name": "stranger"})]},
+        {"trail": [part(blog={})]},
+        {"trail": [part(blog=[])]},
+        {"trail": [part(blog={"name": "stranger"}), part()]},
+        {"trail": [part(), part(blog={"name": "stranger"}), part()]},
+    ],
+)
+def test_what_may_not_be_reblogged(fields):
+    assert reblogged(**fields) is None
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES), st.lists(st.dictionaries(st.sampled_from(["content", "layout", "post", "blog", "broken_blog_name"]), JSON_VALUES), max_size=3))  # fmt: skip
+def test_whatever_comes_is_a_text_or_no_choice(fields, changes):
+    raw = json.dumps(npf(trail=[part() | change for change in changes]) | fields).encode()
+    text = reblog_text(raw, ALLOWED)
+    if text is not None:
+        assert text.strip()
+        assert text == read_trail_text(raw)
+        assert read_post(raw).rejection in {None, Rejection.REBLOG}
+        assert read_reblog_source(raw).blog_uuid == UUID
+        assert reblog_text(raw, set()) is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"null", b"{", b"<html>", b'{"a":' + b"[" * 100_000])
+def test_what_cannot_be_read_may_not_be_reblogged(raw):
+    assert reblog_text(raw, ALLOWED) is None
 
 
 # --- writing --------------------------------------------------------------------------------------------------
