@@ -14,11 +14,13 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.app import App
-from bot.errors import BotError, DiscordPermissionMissing, NotAllowed, UnexpectedFailure
+from bot.errors import BotError, DiscordPermissionMissing, NotAllowed, OwnerOnly, UnexpectedFailure
 from bot.jobs.background import report_unexpected
 from bot.store.facts import get_fact, set_fact
 
 _log = logging.getLogger(__name__)
+# At DEBUG it writes every event as it came, and with it the keys that somebody types into a form.
+logging.getLogger("discord.gateway").setLevel(logging.INFO)
 
 COGS = (
     "cogs.download",
@@ -28,6 +30,8 @@ COGS = (
     "cogs.generate",
     "cogs.drafts",
     "cogs.status",
+    "cogs.connect",
+    "cogs.consent",
 )
 _FINGERPRINT = "commands registered"
 
@@ -89,10 +93,14 @@ class Client(commands.Bot):
     async def on_command_error(self, context: commands.Context[Any], exception: commands.CommandError, /) -> None:
         """There are no commands in messages: a mention that looks like one is nothing to us."""
 
+    def owns(self, user: discord.abc.User) -> bool:
+        """Whether this person is an owner of the bot: named in the settings, or an owner of its application."""
+        return user.id in self.app.settings.discord.owner_ids or user.id in self._application_owners
+
     def allows(self, user: discord.abc.User) -> bool:
         """Whether this person may use the bot: its owner, or somebody with a reviewer role in the one server."""
         settings = self.app.settings.discord
-        if user.id in settings.owner_ids or user.id in self._application_owners:
+        if self.owns(user):
             return True
         if not isinstance(user, discord.Member) or user.guild.id != settings.guild_id:
             return False
@@ -150,6 +158,16 @@ async def is_permitted(interaction: discord.Interaction[Client]) -> bool:
     _log.warning("A stranger (%d) was refused: %s.", interaction.user.id, interaction.type.name)
     await explain(interaction, NotAllowed())
     return False
+
+
+def require_owner(interaction: discord.Interaction[Client]) -> None:
+    """For what is the owner's alone: accounts, keys, consent.
+
+    Raises:
+        OwnerOnly: somebody else is acting.
+    """
+    if not interaction.client.owns(interaction.user):
+        raise OwnerOnly
 
 
 async def explain(interaction: discord.Interaction[Client], error: BaseException) -> None:

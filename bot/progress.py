@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -17,12 +18,21 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Something a person may start from where a stage ended: a stage of this `kind`, with these parameters."""
+
+    label: str
+    kind: str
+    parameters: Mapping[str, str | bool | list[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One moment of a stage.
 
     `total` is None when nobody knows it, and a guess when `total_is_estimate`. `wait_until` is in unix seconds and
     goes with `waiting_for`. `facts` are label-value pairs for the result (shown when the stage is done), `curve`
-    is the training loss by step.
+    is the training loss by step. `choices` are what to do next, where that is for a person to say.
     """
 
     done: int
@@ -35,3 +45,4 @@ class Progress:
     wait_until: float | None = None
     facts: tuple[tuple[str, str], ...] = field(default=())
     curve: tuple[tuple[int, float], ...] = field(default=())
+    choices: tuple[Choice, ...] = field(default=())

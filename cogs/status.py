@@ -13,6 +13,7 @@ from bot.store import datasets, spending
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
 from bot.training import VoiceKind
+from cogs.ui.choice_buttons import ChoiceButton
 from cogs.ui.limits import embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.progress_message import ProgressMessages
@@ -74,7 +75,7 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
 
 
 async def setup(client: Client) -> None:
-    client.add_dynamic_items(NextStepButton, StopButton)
+    client.add_dynamic_items(NextStepButton, StopButton, ChoiceButton)
     await client.add_cog(StatusCog())
     messages = ProgressMessages(client, edit_interval=client.app.pace.message_edit, clock=client.app.clock)
     client.app.runner.set_face(messages.show)

@@ -12,7 +12,7 @@ import pytest
 
 from bot import bootstrap
 from bot.__main__ import _parser
-from bot.config import SECRETS_DIRECTORY, Settings, options
+from bot.config import SECRETS_DIRECTORY, SECRETS_FILE, Settings, options
 from bot.demo.world import GUILD_ID
 from tests.cogs.acts import buttons, small_world, written
 
@@ -58,6 +58,23 @@ PROMISES = {
     "Costs shown are estimates from a price table; the bill is the service's own.": [
         ("tests/language/test_tokens_and_prices.py", "test_costs"),
         ("tests/pipeline/test_generate.py", "test_the_cost_is_that_of_the_tokens_the_service_counted"),
+    ],
+    "Every post, within the rules.": [
+        ("tests/pipeline/test_download.py", "test_every_post_is_stored_once"),
+        ("tests/cogs/test_consent.py", "test_a_blog_of_somebody_else_is_downloaded_only_once_somebody_says_so"),
+    ],
+    "A download loses no post and goes on where it was cut off.": [
+        ("tests/pipeline/test_download.py", "test_changes_and_interruptions_lose_nothing"),
+        ("tests/process/test_kills.py", "test_a_download_survives_kills"),
+    ],
+    "It stays within Tumblr's limits, waits where everybody can see it, and leaves calls for your approvals.": [
+        ("tests/tumblr/test_quota.py", "test_it_does_what_the_rules_say"),
+        ("tests/cogs/test_downloading.py", "test_a_download_parks_until_the_hour_it_was_told"),
+        ("tests/cogs/test_downloading.py", "test_an_approval_goes_through_while_a_download_is_parked"),
+    ],
+    "What is deleted on the blog is deleted here by the next full download.": [
+        ("tests/pipeline/test_download.py", "test_a_full_pass_finds_edits_deletions_and_back_dated_posts"),
+        ("tests/cogs/test_downloading.py", "test_what_was_deleted_on_the_blog_is_gone_here"),
     ],
     "Nothing pings anyone.": [("tests/cogs/test_hostile.py", "test_a_blog_full_of_it")],
     "Text from blogs and models is shown without mentions, links or formatting of its own.": [
@@ -137,7 +154,7 @@ def test_everything_between_backticks_exists():
     settings = Settings()
     data = {
         settings.database_file.name, settings.training_data_file.name, settings.custom_prompts_file.name,
-        f"{settings.data_directory}/", bootstrap.ENVIRONMENT.name, "config.toml",
+        f"{settings.data_directory}/", f"{settings.data_directory}/{SECRETS_FILE}", SECRETS_FILE, bootstrap.ENVIRONMENT.name, "config.toml",
     }  # fmt: skip
     for span in spans():
         if span.startswith(("python3 -m ", "/")) and not span.startswith("/run/"):

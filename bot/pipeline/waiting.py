@@ -15,6 +15,11 @@ async def wait_until(
 ) -> AsyncIterator[Progress]:
     """Yield the waiting state once, then return when the moment (unix seconds) has come."""
     yield replace(progress, waiting_for=reason, wait_until=moment)
+    await sleep_until(moment, clock=clock)
+
+
+async def sleep_until(moment: float, *, clock: Callable[[], float] = time.time) -> None:
+    """Return when the moment (unix seconds) has come. Whoever calls this has said so to people."""
     while (left := moment - clock()) > 0:  # noqa: ASYNC110 - time passes by itself, nobody sets an event
         # In steps: a clock that is set, or a machine that sleeps, must not stretch the wait.
         await asyncio.sleep(min(left, 30.0))

@@ -21,6 +21,7 @@ from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
 from bot.store.database import carry_through
 from cogs.ui.charts import loss_curve
+from cogs.ui.choice_buttons import choice_view
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.next_step import next_step_view
 from cogs.ui.stop_button import stop_view
@@ -255,4 +256,4 @@ def _preview(preview: Preview) -> tuple[str, str, bool]:
 def _view(job: Job) -> discord.ui.View | None:
     if job.state is JobState.RUNNING:
         return stop_view(job.id)
-    return next_step_view(job) if job.state.is_final else None
+    return (choice_view(job) or next_step_view(job)) if job.state.is_final else None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from bot.app import App
+from bot.app import App, Pace
 from bot.client import COGS, Client
 from bot.config import DiscordSettings, OpenAISettings, Settings, TumblrSettings
 from bot.drafts import DraftState, Person, UploadState
@@ -31,7 +31,7 @@ from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice, VoiceKind
 from tests.bench import data
-from tests.bench.figures import Figures, Finding, resident_memory, stopwatch
+from tests.bench.figures import Figures, Finding, peak_memory, resident_memory, stopwatch
 from tests.bench.services import Addresses, Options, services
 
 _IDLE_SECONDS = 2.0
@@ -66,7 +66,8 @@ def settings_for(folder: Path, addresses: Addresses | None = None, *, guild_id: 
 @asynccontextmanager
 async def _app(folder: Path, options: Options | None = None) -> AsyncIterator[App]:
     async with services(options) as addresses:
-        app = App(settings_for(folder, addresses), folder / "config.toml")
+        # The limit of calls a minute and address is Tumblr's own, not the stand-in's.
+        app = App(settings_for(folder, addresses), folder / "config.toml", pace=Pace(tumblr_calls=10**9))
         await app.start()
         try:
             yield app
@@ -131,9 +132,9 @@ async def started() -> Figures:
 # --- working -------------------------------------------------------------------------------------------------
 
 
-def download(page: int, answer_seconds: float = 0.0) -> Measure:
+def download(page: int) -> Measure:
     async def measure(folder: Path, size: int) -> Figures:
-        async with _app(folder, Options(posts=size, page=page, tumblr_seconds=answer_seconds)) as app:
+        async with _app(folder, Options(posts=size, page=page)) as app:
             with stopwatch() as watch:
                 done = await run_job(app, "download")
         assert done == size, (done, size)
@@ -141,10 +142,39 @@ def download(page: int, answer_seconds: float = 0.0) -> Measure:
         return Figures(
             size,
             watch.wall,
-            [Finding("own time {} ms for 20 posts, writes included", own, None if answer_seconds else 5)],
+            [
+                Finding("own time {} ms for 20 posts, writes included", own, 5),
+                Finding("peak memory {} MB", peak_memory(), 150),
+            ],
         )
 
     return measure
+
+
+async def download_slow_answers(folder: Path, size: int) -> Figures:
+    """A job like any other, and what the same posts take by one call of 20 after another, with nothing stored."""
+    async with _app(folder, Options(posts=size, page=50, tumblr_seconds=0.1)) as app:
+        with stopwatch() as plain:
+            await _one_call_of_20_after_another(app, size)
+        with stopwatch() as watch:
+            done = await run_job(app, "download")
+    assert done == size, (done, size)
+    return Figures(
+        size,
+        watch.wall,
+        [
+            Finding("{} % of the time of one call of 20 after another", 100 * watch.wall / plain.wall, 45),
+            Finding("which took {} s", plain.wall),
+        ],
+    )
+
+
+async def _one_call_of_20_after_another(app: App, size: int) -> None:
+    seen, before = 0, None
+    while seen < size:
+        page = await app.tumblr.posts(data.BLOG_TO_DOWNLOAD, before=before, limit=20)
+        seen += len(page.posts)
+        before = page.posts[-1].timestamp
 
 
 async def examples(folder: Path, size: int) -> Figures:

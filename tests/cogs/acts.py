@@ -21,6 +21,7 @@ from bot.config import Settings
 from bot.demo.world import HURRIED, World, describe, open_world
 from bot.drafts import Draft
 from bot.store.drafts import get_draft
+from bot.tumblr.quota import GovernorState
 
 QUICK = replace(
     HURRIED,
@@ -82,6 +83,13 @@ def hurry_models(world: World, deadline: float = 0.6) -> None:
             service.wait = wait_none()
 
 
+def hour_is_over(world: World) -> None:
+    """Tumblr lets the bot call again, and the bot need not sit the hour out that it was told to wait."""
+    world.tumblr.hour_used = 0
+    world.tumblr.hour_limit = 1000
+    world.app.tumblr.governor.restore(GovernorState())
+
+
 async def restarted(world: World) -> None:
     """The bot's process ends and starts anew; what failed or hung before does so no more."""
     await world.app.stop()
@@ -118,6 +126,12 @@ async def outcome(world: World, command: str, *, after: int = 0, said: str = "")
     except TimeoutError as error:
         error.add_note(f"The answer to the command was: {said}")
         raise
+
+
+async def allow(world: World, blog: str, note: str = "its owner said so") -> None:
+    """Record consent for a blog of somebody else."""
+    result = await world.owner.slash(world.channel, "consent add", blog=blog, note=note)
+    assert "Consent recorded" in said(result), said(result)
 
 
 async def up_to(world: World, command: str) -> None:

@@ -20,6 +20,7 @@ from tests.cogs.acts import (
     calls,
     draft,
     everything,
+    hour_is_over,
     line,
     now,
     outcome,
@@ -171,7 +172,7 @@ async def test_send_again_sends_once_more_and_never_by_itself(small: World):
 async def test_stop_ends_a_job_and_keeps_what_was_done(tmp_path: Path):
     async with small_world(tmp_path, posts=60) as world:
         world.tumblr.page_limit = 20
-        world.tumblr.hour_limit = 3  # the blog, two pages, and then there is a wait
+        world.tumblr.hour_limit = 4  # the account, the blog, two pages, and then there is a wait
         await world.owner.slash(world.channel, "download")
         shown = await world.until(
             lambda: m[-1] if (m := shown_with(world, "Downloading posts")) and "Waiting" in line(m[-1]) else None
@@ -185,7 +186,7 @@ async def test_stop_ends_a_job_and_keeps_what_was_done(tmp_path: Path):
         assert buttons(ended) == ["Download posts"]
         ((kept,),) = await rows(world, "SELECT count(*) FROM posts")
         assert 20 < kept < 60
-        world.tumblr.hour_limit = 1000
+        hour_is_over(world)
         again = await world.owner.click(ended, label="Download posts")
         assert said(again).startswith("The download has started.")
         await world.until(lambda: len(shown_with(world, "Downloading posts")) == 2)

@@ -35,7 +35,11 @@ from tests.cogs.acts import (
     written,
 )
 
-COMMANDS = ("download", "examples", "moderate", "finetune", "generate", "drafts", "status")
+GROUPS = {"connect": ("tumblr", "show"), "consent": ("add", "list", "revoke")}
+COMMANDS = (
+    "download", "examples", "moderate", "finetune", "generate", "drafts", "status",
+    *(f"{group} {name}" for group, names in GROUPS.items() for name in names),
+)  # fmt: skip
 
 
 # --- the stages ---------------------------------------------------------------------------------------------------
@@ -65,9 +69,9 @@ async def test_the_five_stages_one_after_the_other_by_their_buttons(small: World
 
 
 async def test_download_takes_named_blogs_in_every_spelling_and_only_those(small: World):
-    other = small.tumblr.add_blog("tide-tables", owned=False)
+    other = small.tumblr.add_blog("tide-tables")
     small.tumblr.add_post(other, text_post("high water at six."))
-    third = small.tumblr.add_blog("fog-bank", owned=False)
+    third = small.tumblr.add_blog("fog-bank")
     small.tumblr.add_post(third, text_post("nothing to be seen."))
     done = await stage(small, "download", blogs="@Tide-Tables, https://www.tumblr.com/fog-bank")
     assert {field.name for field in done.embeds[0].fields} >= {"tide-tables", "fog-bank"}
@@ -198,6 +202,8 @@ async def test_a_stranger_gets_a_private_refusal_to_every_command(small: World, 
         "generate": {"count": 2},
         "drafts": {"show": 1},
         "finetune": {"epochs": 1},
+        "consent add": {"blog": "staff", "note": "says I"},
+        "consent revoke": {"blog": "staff"},
     }
     for command in COMMANDS:
         caplog.clear()
@@ -248,7 +254,7 @@ async def test_commands_are_registered_to_the_one_server_and_not_again_when_noth
     await small.restart()
     assert registrations() == [path]
     async with small.app.database.write() as connection:
-        await connection.execute("UPDATE facts SET value = 'of an older version'")
+        await connection.execute("UPDATE facts SET value = 'of an older version' WHERE name = 'commands registered'")
     await small.restart()
     assert registrations() == [path, path]
     assert set(overwritten()) == {path}
@@ -266,17 +272,21 @@ async def test_a_bot_that_is_not_on_the_server_says_how_to_add_it(tmp_path: Path
         said_once = [r.getMessage() for r in caplog.records if "could not be registered" in r.getMessage()]
         assert len(said_once) == 1
         assert "https://discord.com/oauth2/authorize?" in said_once[0]
-        assert await rows(world, "SELECT * FROM facts") == []
+        assert await rows(world, "SELECT * FROM facts WHERE name = 'commands registered'") == []
 
 
 async def test_every_command_and_option_is_described_within_discords_limits(small: World):
-    commands = list(small.client.tree.get_commands(guild=discord.Object(GUILD_ID)))
+    top = list(small.client.tree.get_commands(guild=discord.Object(GUILD_ID)))
     assert not small.client.tree.get_commands(), "they live on the one server, and nowhere else"
-    assert {command.name for command in commands} == set(COMMANDS)
+    commands = list(small.client.tree.walk_commands(guild=discord.Object(GUILD_ID)))
+    groups = [each for each in commands if isinstance(each, app_commands.Group)]
+    assert {each.name for each in groups} == set(GROUPS)
+    assert all(10 <= limits.length(each.description) <= 100 and each.guild_only for each in groups)
+    commands = [each for each in commands if isinstance(each, app_commands.Command)]
+    assert {each.qualified_name for each in commands} == set(COMMANDS)
+    assert all(each.guild_only for each in top if isinstance(each, (app_commands.Command, app_commands.Group)))
     for command in commands:
-        assert isinstance(command, app_commands.Command)
         assert 10 <= limits.length(command.description) <= 100
-        assert command.guild_only
         for option in command.parameters:
             assert re.fullmatch(r"[-_a-z0-9]{1,32}", option.name)
             assert 10 <= limits.length(str(option.description)) <= 100, (command.name, option.name)

@@ -18,6 +18,7 @@ from tests.cogs.acts import (
     becomes,
     calls,
     everything,
+    hour_is_over,
     line,
     outcome,
     pause,
@@ -46,7 +47,7 @@ async def waiting_download(world: World) -> discord.Message:
 
 async def go_on(world: World) -> None:
     """The hour is over: the bot asks again."""
-    world.tumblr.hour_limit = 1000
+    hour_is_over(world)
     await world.app.runner.stop()
     await world.restart()
 

@@ -21,6 +21,7 @@ from tests.cogs.acts import (
     becomes,
     buttons,
     calls,
+    hour_is_over,
     line,
     outcome,
     pause,
@@ -85,7 +86,7 @@ async def test_a_download_that_waits_for_the_quota(tmp_path: Path):
         await becomes(world, message, "Waiting for Tumblr's quota")
         await restarted(world)
         await becomes(world, message, "Waiting for Tumblr's quota")
-        world.tumblr.hour_limit = 1000
+        hour_is_over(world)
         await restarted(world)
         await ended_in(world, message, "download")
         assert await rows(world, "SELECT count(*) FROM posts") == [(40,)]
@@ -192,7 +193,7 @@ async def test_an_approval_that_nobody_had_time_to_carry_out(small: World):
     small.tumblr.hour_used = small.tumblr.hour_limit
     await small.owner.click(message, label="Approve")
     await becomes(small, message, "It will be sent <t:")
-    small.tumblr.hour_used = 0
+    hour_is_over(small)
     async with small.app.database.write() as connection:  # the hour is over
         await connection.execute("UPDATE uploads SET retry_at = 0")
     await restarted(small)

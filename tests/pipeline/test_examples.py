@@ -14,10 +14,10 @@ from bot.errors import NothingToDo
 from bot.examples import Dataset
 from bot.language import tuning
 from bot.pipeline import examples as examples_stage
-from bot.pipeline.download import download
-from bot.pipeline.examples import make_examples, read_custom_prompts, write_training_file
+from bot.pipeline.examples import make_examples, read_custom_prompts
+from bot.pipeline.training_file import write_training_file
 from bot.store import datasets
-from tests.pipeline.conftest import NAME, START, open_bench, post
+from tests.pipeline.conftest import START, open_bench, post
 from tests.pipeline.room import RULES, Room, everything, nights, open_room, store_posts
 
 
@@ -57,7 +57,7 @@ async def test_only_the_owners_own_words_become_examples(tmp_path: Path, odd: di
         for number, text in enumerate(nights(10)):
             bench.service.add_post(bench.blog, post(START + number, text))
         bench.service.add_post(bench.blog, {**post(START + 50, "words of somebody"), **odd})
-        await everything(download(bench.database, bench.tumblr, [NAME]))
+        await everything(bench.download())
         file = tmp_path / "training_data.jsonl"
         stage = make_examples(
             bench.database, RULES, custom_prompts_file=tmp_path / "none.jsonl", training_data_file=file
