@@ -11,37 +11,85 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import aiosqlite
 import msgspec
 
-from bot.drafts import Draft, DraftState, UploadState
+from bot.drafts import Draft, DraftState, Parent, UploadState
 from bot.errors import (
     BlogIdentifierError,
+    DraftDecided,
+    TumblrBlocked,
+    TumblrDailyPostsReached,
     TumblrError,
+    TumblrForbidden,
+    TumblrNotFound,
     TumblrNotSent,
     TumblrOutcomeUnknown,
     TumblrQuotaReached,
+    TumblrUnavailable,
 )
 from bot.jobs.background import report_unexpected
-from bot.posts import Post
+from bot.posts import Post, Rejection
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
 from bot.store.database import Database
 from bot.store.drafts import Upload
-from bot.tumblr.client import CreatedPost, Tumblr, post_body
+from bot.tumblr.client import Tumblr, post_body
+from bot.tumblr.npf import ReblogSource, read_reblog_source, read_trail_text, read_whereabouts
 
 _log = logging.getLogger(__name__)
 
-LOOK_AFTER = (0.0, 15.0, 60.0, 180.0)
+LOOK_AFTER = (0.0, 15.0, 60.0, 300.0)
 """Seconds after the upload began at which the blog is searched for it."""
 
 RETRY_AFTER = (2.0, 10.0, 60.0)
-"""Seconds to wait before sending again what never reached Tumblr."""
+"""Seconds to wait before sending again what never reached Tumblr; the last also before any other second try."""
 
+_DAY = 86_400.0  # seconds after which the bot stops trying and asks
+_HOUR = 3_600.0
 _CLOCK_SLACK = 600.0  # Tumblr's clock and ours may differ; a match must not be older than this before the upload
+_TOGETHER = 5.0  # seconds; what is to be looked for so soon is looked for along with what is due
 _MANY = 1_000
+_MOST_PAGES = 10  # of drafts, and of published posts, in one look
+_LONGEST_QUEUE = 1_000  # posts; Tumblr's own limit
+
+_ALL = frozenset(UploadState)
+_MEANT = {
+    UploadState.DRAFT: "to be saved as a draft",
+    UploadState.QUEUE: "to be put into the queue",
+    UploadState.PUBLISHED: "to be published",
+    UploadState.PRIVATE: "to be a private post",
+}
+_IS = {
+    UploadState.DRAFT: "a draft, which nobody sees",
+    UploadState.QUEUE: "in the queue, which publishes it by itself",
+    UploadState.PUBLISHED: "published, for everybody to see",
+    UploadState.PRIVATE: "a private post",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Courier:
+    """What every step of the way needs."""
+
+    database: Database
+    tumblr: Tumblr
+    look_after: tuple[float, ...]
+    retry_after: tuple[float, ...]
+    clock: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """A draft that waits until a moment (unix seconds), and which others wait with it."""
+
+    until: float
+    note: str
+    states: frozenset[UploadState] = frozenset()
 
 
 async def publish(
@@ -56,37 +104,15 @@ async def publish(
 
     The last `Progress` has `wait_until` when something is due later. Only one of these may run at a time.
     """
+    courier = _Courier(database, tumblr, look_after, retry_after, clock)
     for draft in await store.drafts_in(database, [DraftState.UPLOADING], limit=_MANY):
         # The process died during the call: we cannot know what became of it.
-        await _lost(database, draft, clock)
+        await _lost(courier, draft)
     due: list[float] = []
-    for draft in await store.drafts_in(database, [DraftState.APPROVED], limit=_MANY):
-        before = await store.last_upload(database, draft.id)
-        if before is not None and before.retry_at is not None and before.retry_at > clock():
-            due.append(before.retry_at)
-            continue
-        yield Progress(0, None, f"Uploading draft {draft.id} to {draft.blog}.", preview=Preview(draft.text, draft.blog))
-        try:
-            retry_at = await _finish_even_if_cancelled(_send(database, tumblr, draft, retry_after, clock))
-        except Exception as error:  # noqa: BLE001 - a defect in one draft must not stop those after it
-            report_unexpected(f"uploading draft {draft.id}", error)
-            continue
-        if retry_at is not None:
-            # Tumblr asked for a pause, or is out of reach: that holds for every draft, so the others wait as well.
-            due.append(retry_at)
-            break
-    for draft in await store.drafts_in(database, [DraftState.UNKNOWN], limit=_MANY):
-        upload = await store.last_upload(database, draft.id)
-        if upload is None or upload.looked_at >= len(look_after):
-            continue  # it is the owner's turn
-        look_at = upload.started_at + look_after[upload.looked_at]
-        if look_at <= clock():
-            yield Progress(0, None, f"Looking for draft {draft.id} on {draft.blog}.")
-            await _look(database, tumblr, draft, upload, last=upload.looked_at + 1 == len(look_after), clock=clock)
-            if upload.looked_at + 1 < len(look_after):
-                due.append(max(clock(), upload.started_at + look_after[upload.looked_at + 1]))
-        else:
-            due.append(look_at)
+    async for progress in _send_approved(courier, due):
+        yield progress
+    async for progress in _look_for_lost(courier, due):
+        yield progress
     yield Progress(0, 0, "Nothing is due.", wait_until=min(due, default=None))
 
 
@@ -99,94 +125,409 @@ def address_on_blog(blog: str, upload_state: UploadState, post_id: str | None) -
     return f"https://www.tumblr.com/{blog}/{post_id}" if post_id else f"https://www.tumblr.com/{blog}"
 
 
-async def _send(
-    database: Database,
-    tumblr: Tumblr,
-    draft: Draft,
-    retry_after: tuple[float, ...],
-    clock: Callable[[], float],
-) -> float | None:
-    """One upload, from the intent to the outcome. Returns when to try again, if that is allowed."""
+# --- sending --------------------------------------------------------------------------------------------------
+
+
+async def _send_approved(courier: _Courier, due: list[float]) -> AsyncIterator[Progress]:
+    """Send what is approved and need not wait; adds to `due` when to come back."""
+    approved = await store.drafts_in(courier.database, [DraftState.APPROVED], limit=_MANY)
+    before = {draft.id: await store.last_upload(courier.database, draft.id) for draft in approved}
+    # A pause that one draft was told holds for the others too, also after a restart.
+    waiting = {draft.id: hold for draft in approved if (hold := _hold_of(draft, before[draft.id], courier.clock()))}
+    holds = {state: hold for hold in waiting.values() for state in hold.states}
+    for draft in approved:
+        if draft.id in waiting:
+            due.append(waiting[draft.id].until)
+            continue
+        if (hold := holds.get(draft.upload_state)) is not None:
+            due.append(hold.until)
+            await _say(courier, draft, hold.note)
+            continue
+        yield Progress(0, None, f"Uploading draft {draft.id} to {draft.blog}.", preview=Preview(draft.text, draft.blog))
+        try:
+            hold = await _finish_even_if_cancelled(_send(courier, draft, before[draft.id]))
+        except Exception as error:  # noqa: BLE001 - a defect in one draft must not stop those after it
+            report_unexpected(f"uploading draft {draft.id}", error)
+            continue
+        if hold is not None:
+            due.append(hold.until)
+            holds |= dict.fromkeys(hold.states, hold)
+
+
+def _hold_of(draft: Draft, upload: Upload | None, now: float) -> _Hold | None:
+    """What the last attempt to send this draft was told, if that still holds."""
+    if upload is None or upload.retry_at is None or upload.retry_at <= now or upload.outcome == "unknown":
+        return None
+    states = {"quota": _ALL, "refused": _without_posts_today(draft)}.get(upload.outcome or "", frozenset[UploadState]())
+    return _Hold(upload.retry_at, draft.note, states)
+
+
+def _without_posts_today(draft: Draft) -> frozenset[UploadState]:
+    """What has to wait when Tumblr's limit of posts a day has stopped this draft.
+
+    The limit is on published posts, and a full day's queue would only grow; drafts and private posts may go on until
+    Tumblr refuses one of them, too.
+    """
+    return frozenset({UploadState.PUBLISHED, UploadState.QUEUE, draft.upload_state})
+
+
+async def _send(courier: _Courier, draft: Draft, before: Upload | None) -> _Hold | None:
+    """One draft's way to the blog, as far as it goes now. Returns who has to wait, if somebody has to."""
+    if before is not None and before.outcome == "unknown" and await _is_there_after_all(courier, draft, before):
+        return None
+    source: ReblogSource | None = None
+    if draft.parent is not None:
+        read = await _read_parent(courier, draft, draft.parent)
+        if not isinstance(read, ReblogSource):
+            return read
+        source = read
     try:
-        body = post_body(draft.text, draft.tags, draft.upload_state)
+        body = post_body(draft.text, draft.tags, draft.upload_state, source)
     except TumblrError as error:
         # It cannot be a post as it is (too long, say): nothing was sent, and the owner decides again.
-        async with database.write() as connection:
-            await store.move_draft(connection, draft.id, to=DraftState.PENDING, note=str(error))
+        await _give_back(courier, draft, str(error))
         return None
-    async with database.write() as connection:
-        upload = await store.begin_upload(connection, draft, body=body, now=clock())
+    return await _deliver(courier, draft, body)
+
+
+async def _deliver(courier: _Courier, draft: Draft, body: dict[str, object]) -> _Hold | None:
+    """One upload, from the intent to the outcome. Returns who has to wait, if somebody has to."""
+    async with courier.database.write() as connection:
+        upload = await store.begin_upload(connection, draft, body=body, now=courier.clock())
     try:
-        created = await tumblr.create_post(draft.blog, body)
+        created = await courier.tumblr.create_post(draft.blog, body)
     except TumblrOutcomeUnknown:
-        await _lost(database, draft, clock)
-        return clock()
-    except TumblrQuotaReached as reached:
-        note = f"{reached.sentence} It will be sent <t:{int(reached.retry_at)}:R>."
-        await _back(database, draft, upload, DraftState.APPROVED, "quota", note, clock, reached.retry_at)
-        return reached.retry_at
+        await _lost(courier, draft)
+        return _Hold(courier.clock(), "", _ALL)  # first look, then go on
+    except (TumblrQuotaReached, TumblrBlocked) as pause:
+        hold = _Hold(pause.retry_at, _will_be_sent(pause.sentence, pause.retry_at), _ALL)
+        await _back(courier, draft, upload, DraftState.APPROVED, "quota", hold.note, hold.until)
+        return hold
+    except TumblrDailyPostsReached:
+        retry_at = await _posts_allowed_again(courier)
+        note = _will_be_sent("Tumblr's limit of posts a day is reached.", retry_at)
+        await _back(courier, draft, upload, DraftState.APPROVED, "refused", note, retry_at)
+        return _Hold(retry_at, note, _without_posts_today(draft))
     except TumblrNotSent as error:
-        failed = await store.times_not_sent(database, draft.id)
-        if failed < len(retry_after):
-            retry_at = clock() + retry_after[failed]
+        failed = await store.times_not_sent(courier.database, draft.id)
+        if failed < len(courier.retry_after):
+            retry_at = courier.clock() + courier.retry_after[failed]
             note = f"{error.sentence} It will be tried again."
-            await _back(database, draft, upload, DraftState.APPROVED, "not sent", note, clock, retry_at)
-            return retry_at
-        await _back(database, draft, upload, DraftState.PENDING, "not sent", str(error), clock)
+            await _back(courier, draft, upload, DraftState.APPROVED, "not sent", note, retry_at)
+            return _Hold(retry_at, note, _ALL)
+        await _back(courier, draft, upload, DraftState.PENDING, "not sent", str(error))
         return None
     except (TumblrError, BlogIdentifierError) as error:
         _log.warning("Draft %d was refused: %s", draft.id, error)
-        await _back(database, draft, upload, DraftState.PENDING, "refused", f"Tumblr did not take it. {error}", clock)
+        await _back(courier, draft, upload, DraftState.PENDING, "refused", f"Tumblr did not take it. {error}")
         return None
-    await _arrived(database, draft, upload, created.id, "created", _state_note(draft, created), clock)
+    await _arrived(courier, draft, upload, created.id, created.state, "created")
     return None
 
 
-def _state_note(draft: Draft, created: CreatedPost) -> str:
-    # The write spelling is `queue`, the read spelling `queued`.
-    said = UploadState.QUEUE if created.state == "queued" else created.state
-    if not said or said == draft.upload_state:
-        return ""
-    return f"It was sent as {draft.upload_state}, but Tumblr says it is {created.state}. Please look at it there."
-
-
-async def _look(
-    database: Database, tumblr: Tumblr, draft: Draft, upload: Upload, *, last: bool, clock: Callable[[], float]
-) -> None:
-    """Search the blog for a draft whose answer was lost. One match is adopted; at the last look the owner is asked."""
+async def _posts_allowed_again(courier: _Courier) -> float:
+    """When Tumblr takes posts again after a day's worth of them, in unix seconds: as it says, or else in an hour."""
+    now = courier.clock()
     try:
-        seen = [
-            *(await tumblr.drafts(draft.blog)).posts,
-            *(await tumblr.queue(draft.blog)).posts,
-            *(await tumblr.posts(draft.blog)).posts,
-        ]
+        limits = await courier.tumblr.limits()
     except TumblrError as error:
-        _log.warning("Looking for draft %d failed: %s", draft.id, error)
-        seen = None
-    matches: list[Post] = []
-    if seen is not None:
-        taken = await store.adopted_posts(database)
-        sent = _text_of(upload.body)
-        matches = [
-            post
-            for post in {post.id: post for post in seen}.values()
-            if post.id not in taken
-            and _same_text(post.text, sent)
-            and (not post.timestamp or post.timestamp >= upload.started_at - _CLOCK_SLACK)
-        ]
-    if len(matches) == 1:
-        await _arrived(database, draft, upload, matches[0].id, "found", "", clock)
-        return
-    async with database.write() as connection:
-        await store.looked_for_upload(connection, upload.id)
-        if last:
-            found = "several posts that may be it were" if matches else "it was not"
-            await store.note_on_draft(
-                connection,
-                draft.id,
-                f"Tumblr's answer was lost, and {found} found on {draft.blog}."
-                " Please look there yourself, then say which it is.",
+        _log.warning("The limit of posts a day could not be read: %s", error)
+        return now + _HOUR
+    # What is left over is no help: it was refused all the same, by a limit of the blog, say.
+    if limits.posts_remaining or limits.resets_at is None or limits.resets_at <= now:
+        return now + _HOUR
+    return min(limits.resets_at, now + _DAY)
+
+
+def _will_be_sent(why: str, at: float) -> str:
+    return f"{why} It will be sent <t:{int(at)}:R>."
+
+
+def _not_as_meant(draft: Draft, state: str) -> str:
+    """A sentence for the owner when Tumblr has made something else of a draft than was approved.
+
+    Tumblr's `state` fails open: a draft may have been published at once.
+    """
+    if state == draft.upload_state:
+        return ""
+    meant = f"It was approved {_MEANT[draft.upload_state]}. Please look at it there."
+    if not state:
+        return f"Tumblr did not say what became of it. {meant}"
+    known = next((known for known in UploadState if known == state), None)
+    return f"**On Tumblr it is {_IS[known] if known else 'something else'}.** {meant}"
+
+
+# --- reblogs --------------------------------------------------------------------------------------------------
+
+
+async def _read_parent(courier: _Courier, draft: Draft, parent: Parent) -> ReblogSource | _Hold | None:
+    """The post to reblog, read freshly: its key changes, and it may be gone or say something else by now.
+
+    None when the draft went back to the owner, a hold when it has to wait.
+    """
+    now = courier.clock()
+    try:
+        page = await courier.tumblr.posts(parent.blog_uuid, post_id=parent.post_id)
+        post = next((post for post in page.posts if post.id == parent.post_id), None)
+        source = None if post is None else read_reblog_source(post.raw)
+    except (TumblrQuotaReached, TumblrBlocked) as pause:
+        return await _postpone(courier, draft, "quota", _will_be_sent(pause.sentence, pause.retry_at), pause.retry_at)
+    except TumblrUnavailable as error:
+        since = await store.first_tried(courier.database, draft.id) or now
+        if now - since < _DAY:
+            retry_at = _later(error, since, now, courier)
+            why = (
+                f"The post to reblog could not be read: {error.sentence} It will be tried again <t:{int(retry_at)}:R>."
             )
+            return await _postpone(courier, draft, "not sent", why, retry_at)
+        await _give_back(courier, draft, "The post to reblog could not be read for a day. Nothing was sent.")
+        return None
+    except (TumblrNotFound, TumblrForbidden):
+        post = source = None
+    except (TumblrError, BlogIdentifierError) as error:
+        await _give_back(courier, draft, f"Nothing was sent. {error}")
+        return None
+    if post is None or source is None:
+        await _give_back(
+            courier, draft, "The post to reblog is gone, or is not shown any more. Nothing was sent. Reject the draft."
+        )
+        return None
+    text = read_trail_text(post.raw)
+    if parent.text.strip() and parent.text.split() != text.split():
+        # What the draft answers has changed: whether it still fits is for a person to say, who has to see the new text.
+        await _give_back(
+            courier,
+            draft,
+            "The post to reblog has changed since this was written, so nothing was sent."
+            " Its new text is shown here. Approve again if the draft still fits.",
+            parent=replace(parent, text=text),
+        )
+        return None
+    return source
+
+
+async def _postpone(courier: _Courier, draft: Draft, outcome: str, note: str, retry_at: float) -> _Hold:
+    async with courier.database.write() as connection:
+        await store.postpone_upload(
+            connection, draft, outcome=outcome, note=note, now=courier.clock(), retry_at=retry_at
+        )
+    # Trouble with one post is no reason to hold the others; a pause that Tumblr asked for is.
+    return _Hold(retry_at, note, _ALL if outcome == "quota" else frozenset())
+
+
+# --- looking --------------------------------------------------------------------------------------------------
+
+
+async def _look_for_lost(courier: _Courier, due: list[float]) -> AsyncIterator[Progress]:
+    """Search for the drafts whose answer was lost, where it is time to; adds to `due` when to come back."""
+    lost: dict[str, list[tuple[float, Draft, Upload]]] = {}
+    for draft in await store.drafts_in(courier.database, [DraftState.UNKNOWN], limit=_MANY):
+        upload = await store.last_upload(courier.database, draft.id)
+        look_at = None if upload is None else _look_at(courier, upload)
+        if upload is not None and look_at is not None:  # else it is the owner's turn
+            lost.setdefault(upload.blog, []).append((look_at, draft, upload))
+    for blog, waiting in lost.items():
+        now = courier.clock()
+        # One look serves all that are lost on one blog: Tumblr in trouble may lose many answers.
+        until = now + _TOGETHER if any(look_at <= now for look_at, _, _ in waiting) else now
+        due += [look_at for look_at, _, _ in waiting if look_at > until]
+        uploads = [(draft, upload) for look_at, draft, upload in waiting if look_at <= until]
+        if not uploads:
+            continue
+        numbers = ", ".join(str(draft.id) for draft, _ in uploads)
+        yield Progress(0, None, f"Looking for draft {numbers} on {blog}.")
+        try:
+            due += await _look(courier, blog, uploads)
+        except Exception as error:  # noqa: BLE001 - a defect in one look must not stop the others
+            report_unexpected(f"looking for draft {numbers}", error)
+
+
+def _look_at(courier: _Courier, upload: Upload) -> float | None:
+    """When to look for this upload next, in unix seconds; None after the last look."""
+    if upload.looked_at >= len(courier.look_after):
+        return None
+    return max(upload.started_at + courier.look_after[upload.looked_at], upload.retry_at or 0.0)
+
+
+async def _look(courier: _Courier, blog: str, lost: Sequence[tuple[Draft, Upload]]) -> list[float]:
+    """Search one blog. A single match is adopted; at the last look the owner is asked. Returns when to look again."""
+    began = courier.clock()
+    try:
+        seen = await _look_around(
+            courier.tumblr,
+            blog,
+            since=min(upload.started_at for _, upload in lost) - _CLOCK_SLACK,
+            in_queue=any(_may_be_queued(draft) for draft, _ in lost),
+        )
+    except (TumblrError, BlogIdentifierError) as error:
+        _log.warning("Looking on %s for what was lost failed: %s", blog, error)
+        return [again for draft, upload in lost if (again := await _could_not_look(courier, draft, upload, error))]
+    due: list[float] = []
+    for draft, upload in lost:
+        matches = _matches(seen, upload, await store.adopted_posts(courier.database))
+        # Looks that nobody was there for are not made up for one by one.
+        passed = sum(upload.started_at + after <= began for after in courier.look_after)
+        looked = replace(upload, looked_at=max(upload.looked_at + 1, passed), retry_at=None)
+        again = _look_at(courier, looked)
+        try:
+            if len(matches) == 1:
+                (match,) = matches
+                await _arrived(courier, draft, upload, match.id, read_whereabouts(match.raw).state, "found")
+                continue
+        except DraftDecided:
+            continue  # a person was faster
+        async with courier.database.write() as connection:
+            await store.looked_for_upload(connection, upload.id, looked_at=looked.looked_at)
+            note = "" if again is not None else _ask(blog, matches)
+            await store.note_on_draft(connection, draft.id, note, state=DraftState.UNKNOWN)
+        if again is not None:
+            due.append(again)
+    return due
+
+
+def _ask(blog: str, matches: Sequence[Post]) -> str:
+    found = "several posts that may be it were" if matches else "it was not"
+    return f"Tumblr's answer was lost, and {found} found on {blog}. Please look there yourself, then say which it is."
+
+
+async def _could_not_look(
+    courier: _Courier, draft: Draft, upload: Upload, error: TumblrError | BlogIdentifierError
+) -> float | None:
+    """A look that failed is no look: it is tried again for a day, and the owner may decide meanwhile."""
+    now = courier.clock()
+    if now - upload.started_at < _DAY:
+        retry_at = _later(error, upload.started_at, now, courier)
+        looked_at = upload.looked_at
+        note = (
+            f"The blog could not be looked at: {error.sentence} It will be tried again <t:{int(retry_at)}:R>."
+            " If you look there yourself, you can say here which it is."
+        )
+    else:
+        retry_at, looked_at = None, len(courier.look_after)
+        note = (
+            f"Tumblr's answer was lost, and {upload.blog} could not be looked at for a day: {error.sentence}"
+            " Please look there yourself, then say which it is."
+        )
+    async with courier.database.write() as connection:
+        await store.looked_for_upload(connection, upload.id, looked_at=looked_at, retry_at=retry_at)
+        await store.note_on_draft(connection, draft.id, note, state=DraftState.UNKNOWN)
+    return retry_at
+
+
+def _later(error: Exception, since: float, now: float, courier: _Courier) -> float:
+    """When to try again after a failure: as Tumblr says, or ever more seldom, so as not to eat up the day's calls."""
+    if isinstance(error, (TumblrQuotaReached, TumblrBlocked)):
+        return error.retry_at
+    return now + min(max(courier.retry_after[-1], (now - since) / 4), _HOUR)
+
+
+async def _is_there_after_all(courier: _Courier, draft: Draft, upload: Upload) -> bool:
+    """Before a person's "send again" makes a second post: has the first one turned up meanwhile?"""
+    try:
+        seen = await _look_around(
+            courier.tumblr, upload.blog, since=upload.started_at - _CLOCK_SLACK, in_queue=_may_be_queued(draft)
+        )
+    except (TumblrError, BlogIdentifierError):
+        return False  # a person has looked and decided; whatever ails Tumblr, sending will meet it too
+    matches = _matches(seen, upload, await store.adopted_posts(courier.database))
+    if len(matches) != 1:
+        return False
+    (match,) = matches
+    async with courier.database.write() as connection:
+        # Straight to the end of the road, with nothing sent on it.
+        await store.move_draft(connection, draft.id, to=DraftState.UPLOADING)
+        state = read_whereabouts(match.raw).state
+        await _write_arrival(connection, courier, draft, upload, match.id, state, "found", _NOT_AGAIN)
+    return True
+
+
+def _may_be_queued(draft: Draft) -> bool:
+    """Whether a lost draft may stand in the blog's queue: where it was sent, or where somebody has put it since."""
+    return draft.upload_state in {UploadState.QUEUE, UploadState.DRAFT}
+
+
+async def _look_around(tumblr: Tumblr, blog: str, *, since: float, in_queue: bool) -> list[Post]:
+    """What is on the blog, in whatever state, and may be from after `since` (unix seconds).
+
+    In the order in which a post moves on: one that moves while we read is seen twice, not missed.
+
+    Raises:
+        BlogIdentifierError, TumblrError: as reading does; then nothing is known.
+    """
+    seen = [
+        *await _drafts_since(tumblr, blog, since),
+        *(await _whole_queue(tumblr, blog) if in_queue else ()),
+        *await _posts_since(tumblr, blog, since),
+    ]
+    by_id = {post.id: post for post in seen}
+    # A draft gets a new id when it is published.
+    for post in seen:
+        by_id.pop(read_whereabouts(post.raw).genesis_id or "", None)
+    return list(by_id.values())
+
+
+async def _drafts_since(tumblr: Tumblr, blog: str, since: float) -> Iterable[Post]:
+    seen: dict[str, Post] = {}
+    before_id: str | None = None
+    for _ in range(_MOST_PAGES):
+        page = (await tumblr.drafts(blog, before_id=before_id)).posts
+        fresh = [post for post in page if post.id not in seen]
+        seen |= {post.id: post for post in fresh}
+        if not fresh or all(0 < post.timestamp < since for post in page):
+            break
+        before_id = str(min(int(post.id) for post in page))
+    return seen.values()
+
+
+async def _whole_queue(tumblr: Tumblr, blog: str) -> Iterable[Post]:
+    # A new post goes to the end of the queue, so there is no stopping early.
+    seen: dict[str, Post] = {}
+    offset = 0
+    while offset < _LONGEST_QUEUE:
+        page = (await tumblr.queue(blog, offset=offset)).posts
+        fresh = {post.id: post for post in page if post.id not in seen}
+        if not fresh:
+            break
+        seen |= fresh
+        offset += len(page)
+    return seen.values()
+
+
+async def _posts_since(tumblr: Tumblr, blog: str, since: float) -> Iterable[Post]:
+    seen: dict[str, Post] = {}
+    # By offset, not by time: many posts may share a second. One that is made meanwhile only repeats what was seen.
+    offset = 0
+    for _ in range(_MOST_PAGES):
+        page = (await tumblr.posts(blog, offset=offset)).posts
+        fresh = [post for post in page if post.id not in seen]
+        seen |= {post.id: post for post in fresh}
+        # A pinned post stands out of its order, takes another's place, and says nothing about how far the page goes.
+        in_order = [post for post in page if not post.is_pinned]
+        if not fresh or any(0 < post.timestamp < since for post in in_order):
+            break
+        offset += len(in_order)
+    return seen.values()
+
+
+def _matches(seen: Sequence[Post], upload: Upload, taken: set[str]) -> list[Post]:
+    """Those posts that may be the lost upload: same text, same parent, not older than it, nobody else's."""
+    sent = _essence(_text_of(upload.body))
+    parent_id = upload.body.get("parent_post_id")
+    if not sent and parent_id is None:
+        return []
+    matches: list[Post] = []
+    for post in seen:
+        about = read_whereabouts(post.raw)
+        if (
+            post.rejection is not Rejection.UNREADABLE
+            and _essence(post.text) == sent
+            and about.is_reblog == (parent_id is not None)
+            and about.parent_id in {None, parent_id}
+            and (not post.timestamp or post.timestamp >= upload.started_at - _CLOCK_SLACK)
+            and not {post.id, about.genesis_id} & taken
+        ):
+            matches.append(post)
+    return matches
 
 
 def _text_of(body: Mapping[str, object]) -> str:
@@ -195,55 +536,82 @@ def _text_of(body: Mapping[str, object]) -> str:
     return "\n\n".join(block.get("text", "") for block in blocks)
 
 
-def _same_text(one: str, other: str) -> bool:
-    # Tumblr trims empty blocks and may rewrite link addresses.
-    def essence(text: str) -> str:
-        return " ".join(re.sub(r"https?://\S+", "", text).split())
-
-    return essence(one) == essence(other)
+def _essence(text: str) -> str:
+    """What Tumblr leaves of a text: it trims empty blocks, and may rewrite the addresses of links."""
+    return " ".join(re.sub(r"https?://\S+", "https://", text).split())
 
 
-async def _lost(database: Database, draft: Draft, clock: Callable[[], float]) -> None:
-    upload = await store.last_upload(database, draft.id)
-    async with database.write() as connection:
+# --- what is written down -------------------------------------------------------------------------------------
+
+_NOT_AGAIN = "It was on the blog after all, so it was not sent again."
+
+
+async def _say(courier: _Courier, draft: Draft, note: str) -> None:
+    """Tell on an approved draft's message why it waits."""
+    if note:
+        async with courier.database.write() as connection:
+            await store.note_on_draft(connection, draft.id, note, state=DraftState.APPROVED)
+
+
+async def _give_back(courier: _Courier, draft: Draft, note: str, *, parent: Parent | None = None) -> None:
+    """Nothing was sent, and the owner decides again."""
+    async with courier.database.write() as connection:
+        await store.move_draft(connection, draft.id, to=DraftState.PENDING, note=note)
+        if parent is not None:
+            await store.put_parent(connection, draft.id, parent)
+
+
+async def _lost(courier: _Courier, draft: Draft) -> None:
+    upload = await store.last_upload(courier.database, draft.id)
+    async with courier.database.write() as connection:
         await store.move_draft(connection, draft.id, to=DraftState.UNKNOWN)
         if upload is not None:
-            await store.end_upload(connection, upload.id, outcome="unknown", now=clock())
+            await store.end_upload(connection, upload.id, outcome="unknown", now=courier.clock())
 
 
 async def _back(
-    database: Database,
+    courier: _Courier,
     draft: Draft,
     upload: Upload,
     state: DraftState,
     outcome: str,
     note: str,
-    clock: Callable[[], float],
     retry_at: float | None = None,
 ) -> None:
-    async with database.write() as connection:
+    async with courier.database.write() as connection:
         await store.move_draft(connection, draft.id, to=state, note=note)
-        await store.end_upload(connection, upload.id, outcome=outcome, now=clock(), retry_at=retry_at)
+        await store.end_upload(connection, upload.id, outcome=outcome, now=courier.clock(), retry_at=retry_at)
 
 
-async def _arrived(
-    database: Database,
+async def _arrived(courier: _Courier, draft: Draft, upload: Upload, post_id: str, state: str, outcome: str) -> None:
+    async with courier.database.write() as connection:
+        await _write_arrival(connection, courier, draft, upload, post_id, state, outcome)
+
+
+async def _write_arrival(
+    connection: aiosqlite.Connection,
+    courier: _Courier,
     draft: Draft,
     upload: Upload,
     post_id: str,
+    state: str,
     outcome: str,
-    note: str,
-    clock: Callable[[], float],
+    note: str = "",
 ) -> None:
-    address = address_on_blog(draft.blog, draft.upload_state, post_id)
-    async with database.write() as connection:
-        await store.move_draft(
-            connection, draft.id, to=DraftState.UPLOADED, note=note, post_id=post_id, post_url=address
-        )
-        await store.end_upload(connection, upload.id, outcome=outcome, now=clock(), post_id=post_id)
+    """The draft is on the blog, in this state (in the write spelling, or whatever Tumblr calls it)."""
+    found_in = next((known for known in UploadState if known == state), draft.upload_state)
+    await store.move_draft(
+        connection,
+        draft.id,
+        to=DraftState.UPLOADED,
+        note=_not_as_meant(draft, state) or note,
+        post_id=post_id,
+        post_url=address_on_blog(draft.blog, found_in, post_id),
+    )
+    await store.end_upload(connection, upload.id, outcome=outcome, now=courier.clock(), post_id=post_id)
 
 
-async def _finish_even_if_cancelled(work: Coroutine[Any, Any, float | None]) -> float | None:
+async def _finish_even_if_cancelled(work: Coroutine[Any, Any, _Hold | None]) -> _Hold | None:
     """A request that has left cannot be called back: when we are stopped, its outcome is recorded all the same."""
     task = asyncio.ensure_future(work)
     try:
