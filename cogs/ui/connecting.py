@@ -41,11 +41,13 @@ Give both to the bot in one of these ways, the safest first:
 2. In the environment, as `TUMBLRBOT_TUMBLR__CONSUMER_KEY` and `TUMBLRBOT_TUMBLR__CONSUMER_SECRET`.
 3. In the secrets folder, as the files `tumblrbot_tumblr__consumer_key` and `tumblrbot_tumblr__consumer_secret`.
 4. With the button below. What you type here passes through Discord.
+
 After 2 or 3 start the bot again. Then use /connect tumblr once more."""
 _STEPS = """\
 1. Open the link, and allow the connection there.
 2. Tumblr then leads you to your application's callback address. Whatever that page shows, even an error, is fine.
 3. Copy the whole address of that page, come back, and paste it with the button.
+
 The address works once, and only for this bot."""
 
 

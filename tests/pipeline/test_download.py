@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,63 @@ async def test_only_what_tumblr_itself_calls_gone_is_deleted(tmp_path: Path, mon
         do(bench, "delete", 3, 1)
         last = (await everything(bench.download(full_since=time.time())))[-1]
         assert last.line == "Done: 1 deleted on the blog, and so here."
+        assert await bench.stored() == bench.on_blog()
+
+
+def before_offset(bench: Bench, monkeypatch: pytest.MonkeyPatch, offset: int, happens: Callable[[], None]) -> None:
+    """Let something happen on the blog just before the first page with this offset is served."""
+    waiting = [happens]
+
+    def listed(posts, wanted):
+        if wanted.offset == offset and waiting:
+            waiting.pop()()
+            posts = bench.blog.posts
+        return list_posts(posts, wanted)
+
+    monkeypatch.setattr("bot.demo.tumblr_service.list_posts", listed)
+
+
+async def test_what_moves_up_during_a_walk_by_offset_does_not_slip_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with open_bench(tmp_path) as bench:
+        bench.service.page_limit = 4
+        fill(bench, [(12, 1)])
+
+        def delete_the_first_three() -> None:
+            for gone in list(bench.blog.posts[:3]):
+                bench.service.delete_post(bench.blog, gone["id"])
+
+        before_offset(bench, monkeypatch, 6, delete_the_first_three)
+        await run(bench)
+        assert len(bench.blog.posts) == 9
+        assert bench.on_blog().items() <= (await bench.stored()).items()
+
+
+async def test_an_end_that_moved_up_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with open_bench(tmp_path) as bench:
+        bench.service.page_limit = 4
+        fill(bench, [(1, 1), (1, 1), (1, 1), (6, 1)])
+
+        def delete_the_first_three() -> None:
+            for gone in list(bench.blog.posts[:3]):
+                bench.service.delete_post(bench.blog, gone["id"])
+
+        before_offset(bench, monkeypatch, 6, delete_the_first_three)
+        await run(bench)
+        assert len(bench.blog.posts) == 6
+        assert bench.on_blog().items() <= (await bench.stored()).items()
+
+
+async def test_what_is_gone_does_not_lead_the_walk_by_offset_astray(tmp_path: Path):
+    async with open_bench(tmp_path) as bench:
+        bench.service.page_limit = 4
+        fill(bench, [*[(1, 1)] * 80, (6, 1)])
+        await run(bench)
+        for gone in list(bench.blog.posts[:76]):
+            bench.service.delete_post(bench.blog, gone["id"])
+        before = len(bench.service.requests)
+        await everything(bench.download(full_since=time.time()))
+        offsets = [request for request in list(bench.service.requests)[before:] if "offset" in request.query]
+        assert len(offsets) <= 4
         assert await bench.stored() == bench.on_blog()
 
 
