@@ -265,9 +265,11 @@ class BlogSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"conn
     def __init__(self, use: str, blogs: Sequence[Blog] = (), chosen: Sequence[Blog] = ()) -> None:
         self.use = use
         uploads = use == "upload"
+        # Said in every option: once something is chosen, Discord shows that alone, and not what it is for.
+        lead = "Drafts go to" if uploads else "Learn from"
         options = [
             discord.SelectOption(
-                label=cut(" ".join(blog.name.split()), OPTION_TEXT) or blog.uuid,
+                label=cut(f"{lead} {' '.join(blog.name.split()) or blog.uuid}", OPTION_TEXT),
                 value=blog.uuid,
                 description=cut(" ".join(blog.title.split()), OPTION_TEXT) or None,
                 default=blog in chosen,
