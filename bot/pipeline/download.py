@@ -342,21 +342,17 @@ class _Walk:
             )
             new = await store.save_page(connection, blog.uuid, page.posts, self.clock())
             unseen, changed = (compared.unseen, compared.changed) if compared else (new, 0)
-            if stored.complete and not is_full and not new and _oldest(page) <= (_stop_at(stored) or 0):
-                following = None  # only what is known, from before the last pass began
-            else:
+            # Only what is known, from before the last pass began: then what is below is known as well.
+            stop_at, times = _stop_at(stored), _times(place, page)
+            is_known = stop_at is not None and not new and min(times, default=stop_at + 1) <= stop_at
+            following = None
+            if not is_known:
                 following = await _next_place(
-                    connection,
-                    blog,
-                    place,
-                    page,
-                    unseen=unseen,
-                    since=since,
-                    granted=granted,
+                    connection, blog, place, page, unseen=unseen, since=since, granted=granted
                 )
             if following is None:
                 await store.set_cursor(connection, blog.uuid, None, 0, _newest(place.newest, page.posts))
-                await store.finish_pass(connection, blog.uuid)
+                await store.finish_pass(connection, blog.uuid, to_the_end=not is_known)
             else:
                 await store.set_cursor(connection, blog.uuid, following.before, following.offset, following.newest)
         shown.new += new
@@ -514,10 +510,6 @@ async def _next_place(
     # Only what this pass has seen counts: posts that are stored, and gone from the blog, would lead it too far.
     newer = await store.count_newer(connection, blog.uuid, oldest, seen_since=since)
     return _Place(oldest + 1, max(1, newer + times.count(oldest) - 1), newest)
-
-
-def _oldest(page: PostPage) -> int:
-    return min((post.timestamp for post in page.posts), default=0)
 
 
 def _newest(so_far: int | None, posts: Sequence[Post]) -> int | None:

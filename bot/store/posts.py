@@ -134,18 +134,19 @@ async def end_full_pass(connection: aiosqlite.Connection, uuid: str, now: float)
     )
 
 
-async def finish_pass(connection: aiosqlite.Connection, uuid: str) -> None:
+async def finish_pass(connection: aiosqlite.Connection, uuid: str, *, to_the_end: bool = True) -> None:
     """Note that the pass under way has reached its end: later ones need only what is newer than it saw.
 
-    A full pass goes on by settling what it has not seen.
+    A full pass goes on by settling what it has not seen. One that ended where an earlier one had begun (`to_the_end`
+    is false) makes a blog no more complete than it is: what was below may have been removed here meanwhile.
     """
     await connection.execute(
-        "UPDATE blogs SET complete = 1, cursor = NULL, cursor_offset = 0, pass_newest_timestamp = NULL,"
+        "UPDATE blogs SET complete = max(complete, ?), cursor = NULL, cursor_offset = 0, pass_newest_timestamp = NULL,"
         " pass_stage = iif(pass_stage = 'full', 'settling', NULL),"
         " pass_since = iif(pass_stage = 'full', pass_since, NULL),"
         " newest_timestamp = max(coalesce(newest_timestamp, pass_newest_timestamp),"
         " coalesce(pass_newest_timestamp, newest_timestamp)) WHERE uuid = ?",
-        (uuid,),
+        (to_the_end, uuid),
     )
 
 
@@ -275,6 +276,18 @@ async def valid_posts(
             return
         if left is not None:
             left -= size
+
+
+async def posts_by_id(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ExamplePost]:
+    """Those of these posts (blog and id) that are stored, valid examples or not."""
+    found: dict[tuple[str, str], ExamplePost] = {}
+    async with db.read() as connection:
+        for key in keys:
+            for row in await connection.execute_fetchall(
+                "SELECT timestamp, text, url FROM posts WHERE blog_uuid = ? AND id = ?", key
+            ):
+                found[key] = ExamplePost(*key, row["timestamp"], row["text"], row["url"])
+    return found
 
 
 async def rejection_counts(db: Database) -> dict[Rejection, int]:

@@ -126,10 +126,8 @@ async def blank_shown_previews(connection: aiosqlite.Connection) -> None:
 
 
 async def begin_anew(connection: aiosqlite.Connection, blog_uuid: str) -> None:
-    """Let the next download read the whole blog again, unless one is under way: that one goes on where it is."""
-    await connection.execute(
-        "UPDATE blogs SET complete = 0, newest_timestamp = NULL WHERE uuid = ? AND cursor IS NULL", (blog_uuid,)
-    )
+    """Let the next download read the whole blog again. One that is under way goes on where it is."""
+    await connection.execute("UPDATE blogs SET complete = 0, newest_timestamp = NULL WHERE uuid = ?", (blog_uuid,))
 
 
 async def forget_blog_row(connection: aiosqlite.Connection, blog_uuid: str) -> None:

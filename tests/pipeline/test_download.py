@@ -21,6 +21,7 @@ from bot.posts import Blog
 from bot.progress import Progress
 from bot.store import consents
 from bot.store import posts as post_store
+from bot.store.purge import begin_anew
 from tests.pipeline.conftest import NAME, START, Bench, open_bench, post
 
 # How many posts share each second, newest first, and the seconds between.
@@ -136,6 +137,42 @@ async def test_a_second_run_fetches_only_what_is_new(tmp_path: Path):
         last = (await run(bench))[-1]
         assert last.line == "Done: 1 new post."
         assert bench.pages() - before <= 3
+        assert await bench.stored() == bench.on_blog()
+
+
+async def test_a_pinned_post_is_no_sign_that_everything_below_is_known(tmp_path: Path):
+    async with open_bench(tmp_path) as bench:
+        bench.service.page_limit = 5
+        fill(bench, [(1, 1)] * 10)
+        bench.blog.posts[-1]["is_pinned"] = True
+        await run(bench)
+        for number in range(20):
+            bench.service.add_post(bench.blog, post(START + 10 + number, f"later {number}"))
+        # The first page is known, from a run that came no further and whose place was lost.
+        page = await bench.tumblr.posts(NAME, limit=5)
+        async with bench.database.write() as connection:
+            await post_store.save_page(connection, bench.blog.uuid, page.posts, 1.0)
+        await run(bench)
+        assert await bench.stored() == bench.on_blog()
+
+
+async def test_what_was_removed_during_a_pass_is_fetched_by_the_next_one(tmp_path: Path):
+    async with open_bench(tmp_path) as bench:
+        bench.service.page_limit = 5
+        fill(bench, [(1, 1)] * 30)
+        await run(bench)
+        for number in range(12):
+            bench.service.add_post(bench.blog, post(START + 10 + number, f"later {number}"))
+        stage = bench.download()
+        async for progress in stage:
+            if progress.done >= 34:
+                # As retention does: older posts go, and the blog is to be read anew.
+                async with bench.database.write() as connection:
+                    await connection.execute("DELETE FROM posts WHERE timestamp < ?", (START - 20,))
+                    await begin_anew(connection, bench.blog.uuid)
+                break
+        await everything(stage)
+        await run(bench)
         assert await bench.stored() == bench.on_blog()
 
 
