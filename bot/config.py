@@ -45,6 +45,7 @@ from pydantic_settings import (
 
 from bot.drafts import UploadState
 from bot.errors import SettingsError
+from bot.examples import compile_pattern
 
 logger = logging.getLogger(__name__)
 
@@ -116,10 +117,7 @@ def _read_moment(value: object) -> datetime:
 
 
 def _check_pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError):
-        raise ValueError("not a regular expression") from None
+    compile_pattern(value)
     return value
 
 
@@ -185,7 +183,19 @@ FromOne = Annotated[int, Field(ge=1, le=_BILLION), _Blank, Allowed("NUMBER", "a 
 Chance = Annotated[
     float, Field(ge=0, allow_inf_nan=False), _Blank, Allowed("NUMBER", "a number from 0 (never) to 1 (always)")
 ]
+Share = Annotated[
+    float, Field(ge=0, le=0.5, allow_inf_nan=False), _Blank, Allowed("NUMBER", "a number from 0 (none) to 0.5 (half)")
+]
+Flag = Annotated[bool, BeforeValidator(_strip), _Blank, Allowed("YES_OR_NO", "true or false")]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False), _Blank, Allowed("DOLLARS", "a number, 0 or more")]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), _Blank, Allowed("NUMBER", "a number, 0 or more")]
+Currency = Annotated[
+    str,
+    Field(pattern=r"^\S{0,10}$"),
+    BeforeValidator(_strip),
+    _Blank,
+    Allowed("NAME", 'the code or the sign of a currency, such as EUR, or "" for none'),
+]
 Snowflake = Annotated[
     int | None,
     BeforeValidator(_read_snowflake),
@@ -308,6 +318,14 @@ class BudgetSettings(Section):
         description="US dollars that paid calls may cost in one calendar month (UTC). A run that would pass it stops"
         " and asks. With 0 nothing is called that costs money.",
     )
+    currency: Currency = Field(
+        default="",
+        description='Your own currency, such as "EUR": amounts are shown in it beside the dollars, once currency_rate'
+        " is set. The limit above and the services' bills stay in dollars.",
+    )
+    currency_rate: Rate = Field(
+        default=0.0, description="How much of your currency one US dollar is, such as 0.92; 0 shows dollars only."
+    )
 
 
 class RetentionSettings(Section):
@@ -349,11 +367,12 @@ class Settings(BaseSettings):
     )
     date_limit: Moment = Field(
         default=None,
-        description='Posts older than this do not become examples; "" sets no limit. Without a zone it is UTC.',
+        description='Posts from before this do not become examples; "" sets no limit. Without a zone it is UTC.',
     )
     post_limit: FromZero = Field(
         default=0,
-        description="How many posts of each blog, counted from the newest, may become examples; 0 sets no limit.",
+        description="How many posts of each blog, counted from the newest, may become examples; 0 sets no limit. Posts"
+        " that date_limit or filtered_words leave out are not counted; duplicates among those counted are left out.",
     )
     moderation_batch_size: FromOne = Field(
         default=25, description="The most posts to screen in one call; long posts make a call smaller by themselves."
@@ -366,6 +385,27 @@ class Settings(BaseSettings):
         default=[],
         description="Posts with one of these words do not become examples. Case does not matter. Each is a regular"
         r" expression, best written between single quotes: ['secret', 'c\+\+'].",
+    )
+    include_answers: Flag = Field(
+        default=False,
+        description="Whether answered asks become examples too: the ask is what the model is asked, your answer what it"
+        " learns to say. date_limit, post_limit and filtered_words (in ask and answer) count for them as well.",
+    )
+    include_reblog_comments: Flag = Field(
+        default=False,
+        description="Whether what you wrote below a reblogged post becomes an example too: the post, in the words of"
+        " reblog_user_message, is what the model is asked. Other people's words go into the training data with it."
+        " date_limit, post_limit and filtered_words (in both) count for these as well.",
+    )
+    held_out_share: Share = Field(
+        default=0.1,
+        description="Which share of the posts, the newest ones, is kept out of the training to measure a voice by. A"
+        " dataset of fewer than 50 examples holds none out.",
+    )
+    example_token_limit: FromZero = Field(
+        default=0,
+        description="How many tokens an example may have, its instructions included; longer ones are left out and"
+        " reported. 0 sets no limit.",
     )
     training_data_file: File = Field(
         default=Path("data/training_data.jsonl"), description="Where the finished examples are written for you to read."

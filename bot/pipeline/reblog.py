@@ -18,7 +18,7 @@ from bot.errors import (
     TumblrNotFound,
     TumblrRefused,
 )
-from bot.pipeline.examples import break_markers
+from bot.pipeline.cleaning import break_markers
 from bot.posts import Blog
 from bot.tumblr.client import DOCUMENTED_PAGE, PostPage, Tumblr
 from bot.tumblr.identifiers import parse_identifier

@@ -143,6 +143,55 @@ def reblog_text(raw: bytes, allowed: Container[str]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Words of somebody, and what the blog's owner wrote to them."""
+
+    words: str
+    own: str
+
+
+def read_answer(raw: bytes) -> Exchange | None:
+    """The ask and the answer of the post in `raw`; None if it is no answered ask, or has anything but text in it."""
+    fields = _published_as(raw, Rejection.ASK)
+    if fields is None:
+        return None
+    blocks = _blocks(fields.content) or []
+    asked: set[int] = set()
+    for layout in map(as_mapping, as_list(fields.layout)):
+        if layout.get("type") == "ask":
+            asked |= {-1 if (place := as_int(each)) is None else place for each in as_list(layout.get("blocks"))}
+    if not asked <= set(range(len(blocks))):
+        return None  # which words are the owner's cannot be told for certain
+    words = _text_of([block for place, block in enumerate(blocks) if place in asked])
+    own = _text_of([block for place, block in enumerate(blocks) if place not in asked])
+    return Exchange(words, own) if words and own else None
+
+
+def read_reblog_comment(raw: bytes) -> Exchange | None:
+    """What the owner wrote below a reblogged post, and the conversation above it, oldest first.
+
+    None if the post in `raw` is no reblog with a comment, or any part of it is missing or has anything but text in it.
+    """
+    fields = _published_as(raw, Rejection.REBLOG)
+    if fields is None:
+        return None
+    trail = [as_mapping(item) for item in as_list(fields.trail)]
+    if not trail or not all(map(_is_whole_text, trail)):
+        return None
+    words = "\n\n".join(_text_of(_blocks(item.get("content")) or ()) for item in trail)
+    return Exchange(words, _text_of(_blocks(fields.content) or ()))
+
+
+def _published_as(raw: bytes, kind: Rejection) -> _Fields | None:
+    """The fields of a post that would be a valid example but for its kind."""
+    try:
+        fields = decode_leniently(_fields_decoder, raw)
+    except ValueError:
+        return None
+    return fields if set(_rejections(fields, _blocks(fields.content))) == {kind} else None
+
+
+@dataclass(frozen=True, slots=True)
 class ReblogSource:
     """What Tumblr wants to know of the post that a new post reblogs."""
 
@@ -185,16 +234,15 @@ def _conversation(fields: _Fields) -> str:
 
 def _is_fit_part(item: Mapping[str, object], allowed: Container[str]) -> bool:
     """Whether this part of a trail is whole, nothing but text, and from an allowed blog."""
+    return _is_whole_text(item) and _is_allowed(item.get("blog"), allowed)
+
+
+def _is_whole_text(item: Mapping[str, object]) -> bool:
+    """Whether this part of a trail is there to be read, and nothing but text that somebody wrote unasked."""
     is_broken = bool(item.get("broken_blog_name")) or as_post_id(as_mapping(item.get("post")).get("id")) is None
     blocks = _blocks(item.get("content")) or []
     is_text = all(block.get("type") == "text" and isinstance(block.get("text"), str) for block in blocks)
-    return (
-        not is_broken
-        and is_text
-        and bool(_text_of(blocks))
-        and not _has_ask_layout(item.get("layout"))
-        and _is_allowed(item.get("blog"), allowed)
-    )
+    return not is_broken and is_text and bool(_text_of(blocks)) and not _has_ask_layout(item.get("layout"))
 
 
 def _is_allowed(blog: object, allowed: Container[str]) -> bool:

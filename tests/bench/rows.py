@@ -52,7 +52,9 @@ ROWS = (
     Row("examples", "examples", 20_000, 2_000, stages.examples, stages.prepare_posts),
     Row("examples", "examples", 100_000, None, stages.examples, stages.prepare_posts),
     Row("moderate", "moderate, answers take 100 ms", 2_000, 200, stages.moderate, stages.prepare_dataset),
-    Row("moderate", "  the same, one call at a time", 2_000, 200, stages.moderate_one_by_one),
+    Row(
+        "moderate", "moderate, 10,000 tokens a minute", 2_000, 500, stages.moderate_small_limit, stages.prepare_dataset
+    ),
     Row("generate", "generate, answers take 300 ms", 50, 5, stages.generate, stages.prepare_posts, (2_000, 200)),
     Row("publish", "publish", 50, 10, stages.publish_drafts),
     Row("tokens", "tokens", 100_000, 2_000, stages.tokens),

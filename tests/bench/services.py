@@ -13,12 +13,17 @@ _READY_SECONDS = 60.0
 
 
 class Options(msgspec.Struct, frozen=True):
-    """`page` is the most posts on a page; the seconds are how long each answer takes."""
+    """`page` is the most posts on a page; the seconds are how long each answer takes.
+
+    `moderation_tokens` is how many a minute may have (0: no limit), where the services' time runs `speed` times as fast.
+    """
 
     posts: int = 0
     page: int = 50
     tumblr_seconds: float = 0.0
     openai_seconds: float = 0.0
+    moderation_tokens: int = 0
+    speed: float = 1.0
 
 
 class Addresses(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -19,11 +20,13 @@ from bot.app import App, Pace
 from bot.client import COGS, Client
 from bot.config import DiscordSettings, OpenAISettings, Settings, TumblrSettings
 from bot.drafts import DraftState, Person, UploadState
+from bot.errors import ModelRateLimited
 from bot.jobs.runner import JobState
-from bot.language.endpoint import Endpoint, ModelService
+from bot.language.endpoint import ModelService
 from bot.language.moderation import judge
 from bot.language.tokens import count_many
 from bot.pipeline import decide
+from bot.pipeline.moderate import moderate as screen
 from bot.pipeline.publish import publish
 from bot.store import drafts as draft_store
 from bot.store import voices
@@ -188,29 +191,65 @@ async def examples(folder: Path, size: int) -> Figures:
 
 
 async def moderate(folder: Path, size: int) -> Figures:
+    """A job like any other, and what the same texts take by one call after another, with nothing stored."""
     async with _app(folder, Options(openai_seconds=0.1)) as app:
+        with stopwatch() as plain:
+            await _one_call_after_another(app.service("moderation"), size)
         with stopwatch() as watch:
             done = await run_job(app, "moderate")
     assert done == size, (done, size)
-    return Figures(size, watch.wall)
+    return Figures(
+        size,
+        watch.wall,
+        [
+            Finding("{} % of the time of one call after another", 100 * watch.wall / plain.wall, 100 / 6),
+            Finding("which took {} s", plain.wall),
+        ],
+    )
 
 
-async def moderate_one_by_one(_folder: Path, size: int) -> Figures:
-    async with services(Options(openai_seconds=0.1)) as addresses:
-        service = ModelService(
-            Endpoint(f"{addresses.openai}/v1", SecretStr(addresses.api_key), "omni-moderation-latest")
-        )
-        texts = list(data.texts(size))
-        with stopwatch() as watch:
-            counts = await asyncio.to_thread(count_many, texts)
-            judged = [
-                pair
-                async for answer in judge(service, texts, counts, in_flight=1, texts_per_call=25)
-                for pair in answer
-            ]
-        await service.close()
+async def _one_call_after_another(service: ModelService, size: int) -> None:
+    texts = list(data.texts(size))
+    counts = await asyncio.to_thread(count_many, texts)
+    judged = [pair async for answer in judge(service, texts, counts, in_flight=1, texts_per_call=25) for pair in answer]
     assert len(judged) == size
-    return Figures(size, watch.wall)
+
+
+async def moderate_small_limit(folder: Path, size: int) -> Figures:
+    """10,000 tokens a minute, where a minute takes two seconds."""
+    limit, speed = 10_000, 30.0
+    async with _app(folder, Options(openai_seconds=0.02, moderation_tokens=limit, speed=speed)) as app:
+        endpoint = app.service("moderation").endpoint
+        service = _Counting(endpoint)
+        tokens = sum(count_many(list(data.texts(size))))
+        stage = screen(
+            app.database, service, training_data_file=folder / "t.jsonl", texts_per_call=25, window=60 / speed
+        )
+        answered = [time.monotonic() async for each in stage if each.done and each.waiting_for is None]
+        await service.close()
+    assert len(answered) > 1, "nothing was judged"
+    allowed = limit * (answered[-2] - answered[0]) * speed / 60
+    return Figures(
+        size,
+        answered[-2] - answered[0],
+        [
+            Finding("{} % of the limit left unused", 100 * (1 - tokens / allowed), 10),
+            Finding("{} calls too early (429)", service.too_early, 1),
+        ],
+    )
+
+
+class _Counting(ModelService):
+    """Counts the calls that the service found too early."""
+
+    too_early = 0
+
+    async def ask_once(self, *given: Any, **options: Any) -> Any:
+        try:
+            return await super().ask_once(*given, **options)
+        except ModelRateLimited:
+            self.too_early += 1
+            raise
 
 
 async def generate(folder: Path, size: int) -> Figures:

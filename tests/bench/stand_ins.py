@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import msgspec
 from aiohttp import web
@@ -44,9 +45,10 @@ async def _serve(options: Options) -> None:
     blog = tumblr.add_blog(data.BLOG_TO_DOWNLOAD, title="Harbour")
     for post in data.posts(options.posts):
         tumblr.add_post(blog, post)
-    openai = OpenAIService()
+    openai = OpenAIService(clock=lambda: options.speed * time.time())
     openai.faults = SlowAnswers(options.openai_seconds)
-    openai.moderation_requests_per_minute = openai.moderation_tokens_per_minute = _NO_LIMIT
+    openai.moderation_requests_per_minute = _NO_LIMIT
+    openai.moderation_tokens_per_minute = options.moderation_tokens or _NO_LIMIT
     openai.generation_requests_per_minute = openai.generation_tokens_per_minute = _NO_LIMIT
     addresses = Addresses(await tumblr.start(), tuple(tumblr.credentials()), await openai.start(), openai.api_key)
     print(msgspec.json.encode(addresses).decode(), flush=True)

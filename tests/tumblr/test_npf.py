@@ -12,11 +12,14 @@ from bot.posts import Rejection
 from bot.tumblr.npf import (
     LONGEST_BLOCK,
     MOST_BLOCKS,
+    Exchange,
     ReblogSource,
     blocks_from_text,
     clean_tags,
     post_body,
+    read_answer,
     read_post,
+    read_reblog_comment,
     read_reblog_source,
     read_trail_text,
     reblog_text,
@@ -473,6 +476,174 @@ def test_what_cannot_be_read_may_not_be_reblogged(raw):
     assert reblog_text(raw, ALLOWED) is None
 
 
+# --- answers, and comments on reblogs -------------------------------------------------------------------------
+
+IMAGE = {"type": "image", "media": []}
+
+
+def ask(*blocks, **fields):
+    """The layout of a post whose blocks at these places are an ask."""
+    return {"type": "ask", "blocks": list(blocks), **fields}
+
+
+def answered(**fields):
+    fields = {"content": [text_block("Why?"), text_block("Because.")], "layout": [ask(0)]} | fields
+    return read_answer(json.dumps(npf(**fields)).encode())
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "own"),
+    [
+        ({}, "Why?", "Because."),
+        ({"asking_name": "somebody", "original_type": "note"}, "Why?", "Because."),
+        ({"layout": [ask(0, attribution=[])]}, "Why?", "Because."),
+        ({"layout": [{"type": "rows", "display": [{"blocks": [0]}, {"blocks": [1]}]}, ask(0)]}, "Why?", "Because."),
+        ({"layout": [ask(1)]}, "Because.", "Why?"),
+        ({"layout": [ask("0")]}, "Why?", "Because."),
+        (
+            {"content": [text_block(word) for word in "abcd"], "layout": [ask(0, 1)]},
+            "a\n\nb",
+            "c\n\nd",
+        ),
+        ({"content": [text_block(word) for word in "abc"], "layout": [ask(0), ask(2)]}, "a\n\nc", "b"),
+        (
+            {
+                "content": [text_block("a", subtype="unordered-list-item"), text_block("b", subtype="chat")],
+                "layout": [ask(0)],
+            },
+            "- a",
+            "b",
+        ),
+    ],
+)
+def test_an_answer_is_told_from_its_ask(fields, words, own):
+    assert answered(**fields) == Exchange(words, own)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": [text_block("Why?"), IMAGE, text_block("Because.")], "layout": [ask(0, 1)]},
+        {"content": [text_block("Why?"), text_block("Because."), IMAGE]},
+        {"content": [text_block("Why?")]},
+        {"content": []},
+        {"content": [text_block(" "), text_block("Because.")]},
+        {"content": [text_block("Why?"), text_block(" ")]},
+        {"content": [text_block("Why?"), {"type": "text"}]},
+        {"content": "nothing"},
+        {"layout": [ask()]},
+        {"layout": [ask(0, 1)]},
+        {"layout": [ask(0, 2)]},
+        {"layout": [ask(-1)]},
+        {"layout": [ask(True)]},
+        {"layout": [ask(None)]},
+        {"layout": [{"type": "ask"}]},
+        {"layout": []},
+        {"layout": [], "asking_name": "somebody"},
+        {"state": "private"},
+        {"state": "queued"},
+        {"is_submission": True},
+        {"post_author": "somebody"},
+        {"community": {"name": "c"}},
+        {"parent_post_id": "5"},
+        {"trail": [{"content": [text_block("first")], "post": {"id": "1"}}]},
+        {"content": [text_block("Why?"), text_block("Because."), {"type": "paywall"}]},
+    ],
+)
+def test_what_is_no_answer_in_plain_words(fields):
+    assert answered(**fields) is None
+
+
+def commented(**fields):
+    fields = {"content": [text_block("So true.")], "trail": [trail_part()], "parent_post_id": "5"} | fields
+    return read_reblog_comment(json.dumps(npf(**fields)).encode())
+
+
+def trail_part(*texts, **fields):
+    content = [text_block(text) for text in texts or ("first",)]
+    return {"content": content, "layout": [], "post": {"id": "1"}, "blog": {"name": "other", "uuid": "t:o"}} | fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "own"),
+    [
+        ({}, "first", "So true."),
+        ({"trail": [trail_part("a", "b"), trail_part("c")]}, "a\n\nb\n\nc", "So true."),
+        ({"content": [text_block("x"), text_block("y")]}, "first", "x\n\ny"),
+        ({"parent_post_id": None}, "first", "So true."),
+        ({"trail": [trail_part(layout=None)]}, "first", "So true."),
+        (
+            {"trail": [trail_part(content=[ordered("a"), ordered("b")])]},
+            "1. a\n2. b",
+            "So true.",
+        ),
+    ],
+)
+def test_a_comment_is_told_from_what_it_answers(fields, words, own):
+    assert commented(**fields) == Exchange(words, own)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": []},
+        {"content": [text_block(" ")]},
+        {"content": [text_block("So true."), IMAGE]},
+        {"content": [IMAGE]},
+        {"trail": []},
+        {"trail": None},
+        {"trail": [trail_part(), trail_part(content=[IMAGE])]},
+        {"trail": [trail_part(content=[text_block("first"), IMAGE])]},
+        {"trail": [trail_part(content=[{"type": "poll"}])]},
+        {"trail": [trail_part(content=[])]},
+        {"trail": [trail_part(" ")]},
+        {"trail": [trail_part(broken_blog_name="gone")]},
+        {"trail": [trail_part(post={})]},
+        {"trail": [trail_part(layout=[ask(0)])]},
+        {"trail": ["nothing"]},
+        {"layout": [ask(0)]},
+        {"asking_name": "somebody"},
+        {"state": "private"},
+        {"is_submission": True},
+        {"community": {"name": "c"}},
+        {"trail": [], "parent_post_id": None},
+    ],
+)
+def test_what_is_no_comment_in_plain_words(fields):
+    assert commented(**fields) is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["content", "layout", "trail", "state", "parent_post_id", "asking_name"]),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.text(max_size=5)
+            | st.sampled_from(["ask", "text", "published"]),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["type", "text", "blocks", "content", "post", "id"]), inner, max_size=4
+                )
+            ),
+            max_leaves=20,
+        ),
+    )
+)
+def test_whatever_comes_both_sides_have_words_or_there_is_no_exchange(fields):
+    raw = json.dumps(npf() | fields).encode()
+    for found in (read_answer(raw), read_reblog_comment(raw)):
+        assert found is None or (found.words.strip() and found.own.strip())
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff"])
+def test_what_cannot_be_read_is_no_exchange(raw):
+    assert read_answer(raw) is None
+    assert read_reblog_comment(raw) is None
+
+
 # --- writing --------------------------------------------------------------------------------------------------
 
 
@@ -623,3 +794,13 @@ def test_real_posts(file):
     assert post.text in conversation
     for item in theirs["trail"]:
         assert all(block["text"].strip() in conversation for block in item["content"] if block["type"] == "text")
+    answer = read_answer(raw)
+    if post.rejection == Rejection.ASK:
+        assert answer is not None
+        asked = {place for each in theirs["layout"] if each["type"] == "ask" for place in each["blocks"]}
+        for place, block in enumerate(theirs["content"]):
+            assert block["text"].strip() in (answer.words if place in asked else answer.own)
+    else:
+        assert answer is None
+    # All of them are below pictures.
+    assert read_reblog_comment(raw) is None
