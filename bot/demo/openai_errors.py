@@ -44,6 +44,10 @@ def no_such_job(job_id: str) -> Refusal:
     return Refusal(404, message, param="fine_tune_id", code="fine_tune_not_found")
 
 
+def no_such_batch(batch_id: str) -> Refusal:
+    return Refusal(404, f"No batch found with id '{batch_id}'.", param="batch_id")
+
+
 def file_not_ready(file_id: str) -> Refusal:
     message = (
         f"File '{file_id}' is still being processed and is not ready to be used for fine-tuning. "

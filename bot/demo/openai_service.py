@@ -1,6 +1,7 @@
 """A stand-in for OpenAI's API on loopback, true enough that the real SDK works against it.
 
-Files, fine-tuning jobs, chat completions, responses, moderations and models, with their refusals, quotas and headers.
+Files, fine-tuning jobs, chat completions, responses, moderations, batches of these, and models, with their refusals,
+quotas and headers.
 There is no language model in it: what it "trains" and writes with is a word n-gram (`bot.demo.ngram`).
 
 Runs inside a test or the demo (`OpenAIService`), or as a process of its own:
@@ -25,10 +26,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from bot.demo import openai_batches as batches
 from bot.demo import openai_errors as errors
 from bot.demo import openai_training as training
 from bot.demo.faults import Faults
 from bot.demo.ngram import NGram, learn
+from bot.demo.openai_batches import Batch, BatchError, BatchRequest
 from bot.demo.openai_errors import Refusal
 from bot.demo.openai_generation import (
     Answered,
@@ -109,6 +112,13 @@ class OpenAIService:
         """Word → category; a text with such a word is flagged."""
         self.borderline_words: dict[str, str] = {}
         """Word → category; a text with such a word scores 0.2 to 0.45 and is not flagged."""
+        self.refused_words: set[str] = set()
+        """A request to moderate a text with such a word is refused with 400, in a batch too."""
+        self.batch_seconds = 2.0
+        self.fail_batches_with: tuple[str, str] | None = None
+        """A code and message with which the batches created from now on fail before anything is answered."""
+        self.expire_batches_at: float | None = None
+        """The share of its requests (0 to 1) after which a batch that is created from now on expires."""
         self.moderation_requests_per_minute = 1_000
         self.moderation_tokens_per_minute = 500_000
         self.generation_requests_per_minute = 10_000
@@ -155,6 +165,10 @@ class OpenAIService:
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/responses", self._respond),
                 web.post("/v1/moderations", self._moderate),
+                web.post("/v1/batches", self._create_batch),
+                web.get("/v1/batches", self._list_batches),
+                web.get("/v1/batches/{id}", self._get_batch),
+                web.post("/v1/batches/{id}/cancel", self._cancel_batch),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -508,11 +522,110 @@ class OpenAIService:
         if not 1 <= len(texts) <= MOST_INPUTS:
             message = f"Invalid 'input': expected 1 to {MOST_INPUTS} texts, but got {len(texts)}."
             raise Refusal(400, message, param="input", code="array_above_max_length" if texts else "empty_array")
+        if self._is_refused(texts):
+            raise Refusal(400, "Invalid 'input': this text cannot be moderated.", param="input")
         tokens = await asyncio.to_thread(lambda: sum(map(count, texts)))
         limits = Limits(self.moderation_requests_per_minute, self.moderation_tokens_per_minute)
         headers = self._moderation_pace.take(asked.model, tokens, limits, self.clock())
-        results = [judge(text, self.flagged_words, self.borderline_words) for text in texts]
-        return json_answer({"id": f"modr-{uuid.uuid4().hex}", "model": asked.model, "results": results}, headers)
+        return json_answer(self._judged(asked), headers)
+
+    def _judged(self, asked: ModerationRequest) -> dict[str, object]:
+        results = [judge(text, self.flagged_words, self.borderline_words) for text in asked.texts()]
+        return {"id": f"modr-{uuid.uuid4().hex}", "model": asked.model, "results": results}
+
+    def _is_refused(self, texts: Sequence[str]) -> bool:
+        return any(word in text for word in self.refused_words for text in texts)
+
+    # --- batches --------------------------------------------------------------------------------------------------
+
+    async def _create_batch(self, request: web.Request) -> web.Response:
+        asked = await read_body(request, BatchRequest)
+        if self.insufficient_quota:
+            raise errors.no_money_left()
+        if asked.endpoint != "/v1/moderations":
+            raise Refusal(400, f"Invalid value: '{asked.endpoint}'.", param="endpoint", code="invalid_value")
+        file = self._files().get(asked.input_file_id)
+        if file is None or file.purpose != "batch":
+            raise Refusal(400, f"Invalid file: {asked.input_file_id}", param="input_file_id")
+        if self.clock() < file.ready_at:
+            raise errors.file_not_ready(file.id)
+        total, doom = await asyncio.to_thread(batches.first_problem, file.content, asked.endpoint)
+        now = self.clock()
+        batch = Batch(
+            id=f"batch_{uuid.uuid4().hex}",
+            endpoint=asked.endpoint,
+            input_file=file.id,
+            metadata=asked.metadata,
+            created_at=now,
+            seen_at=now,
+            content=file.content,
+            total=total,
+            doom=BatchError(*self.fail_batches_with) if self.fail_batches_with is not None else doom,
+            expires_at_share=self.expire_batches_at,
+        )
+        self.state.batches[batch.id] = batch
+        await self._save()
+        return json_answer(batches.render(batch))
+
+    async def _list_batches(self, request: web.Request) -> web.Response:
+        found = list(reversed(await self._batches()))
+        shown, more = page(found, [batch.id for batch in found], request, 20)
+        ids = {"first_id": shown[0].id, "last_id": shown[-1].id} if shown else {}
+        data = [batches.render(batch) for batch in shown]
+        return json_answer({"object": "list", "data": data, "has_more": more, **ids})
+
+    async def _get_batch(self, request: web.Request) -> web.Response:
+        return json_answer(batches.render(await self._batch(request)))
+
+    async def _cancel_batch(self, request: web.Request) -> web.Response:
+        batch = await self._batch(request)
+        if batch.is_finished or batch.status == "cancelling":
+            raise Refusal(409, f"Cannot cancel a batch with status '{batch.status}'.", param="batch_id")
+        batches.cancel(batch, self.clock())
+        await self._save()
+        return json_answer(batches.render(batch))
+
+    async def _batches(self) -> list[Batch]:
+        """All batches, brought up to this moment, in the order in which they were created."""
+        for batch in self.state.batches.values():
+            if batches.advance(batch, self.clock(), self.batch_seconds):
+                self._write_answers(batch)
+                await self._save()
+        return list(self.state.batches.values())
+
+    async def _batch(self, request: web.Request) -> Batch:
+        await self._batches()
+        batch = self.state.batches.get(request.match_info["id"])
+        if batch is None:
+            raise errors.no_such_batch(request.match_info["id"])
+        return batch
+
+    def _write_answers(self, batch: Batch) -> None:
+        def answer(asked: ModerationRequest) -> tuple[int, object]:
+            if self._is_refused(asked.texts()):
+                return 400, Refusal(400, "Invalid 'input': this text cannot be moderated.", param="input").body
+            return 200, self._judged(asked)
+
+        good, bad = batches.answers(batch, answer)
+        batch.output_file = self._write_file(f"{batch.id}_output.jsonl", good)
+        batch.error_file = self._write_file(f"{batch.id}_error.jsonl", bad)
+
+    def _write_file(self, name: str, content: bytes) -> str | None:
+        """A file of the service's own; None for an empty one, which there is none of."""
+        if not content:
+            return None
+        now = self.clock()
+        file = StoredFile(
+            id=f"file-{uuid.uuid4().hex[:24]}",
+            filename=name,
+            purpose="batch_output",
+            created_at=now,
+            ready_at=now,
+            expires_at=None,
+            content=content,
+        )
+        self.state.files[file.id] = file
+        return file.id
 
 
 # --- a process of its own ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the OpenAI stand-in keeps: files and jobs, in memory and, when asked for, in one JSON file."""
+"""What the OpenAI stand-in keeps: files, jobs and batches, in memory and, when asked for, in one JSON file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from bot.demo.openai_batches import Batch
 from bot.demo.openai_training import Job
 
 
@@ -39,6 +40,7 @@ class State(msgspec.Struct):
 
     files: dict[str, StoredFile] = msgspec.field(default_factory=dict[str, StoredFile])
     jobs: dict[str, Job] = msgspec.field(default_factory=dict[str, Job])
+    batches: dict[str, Batch] = msgspec.field(default_factory=dict[str, Batch])
 
 
 def load(path: Path) -> State:

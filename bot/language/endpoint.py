@@ -108,22 +108,28 @@ class ModelService:
             ModelUnavailable: no usable answer; the call may nevertheless have had its effect.
             ModelError: the service refused.
         """
+        raw = await self._send(send, self.deadline if deadline is None else deadline)
+        try:
+            return Answer(msgspec.json.decode(raw.content, type=into), raw.headers)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            failure = nonsense(self.name)
+        raise failure
+
+    async def fetch(self, send: Send, *, deadline: float) -> bytes:
+        """The content of a file, whatever it is: made once. Raises as `ask_once`."""
+        return (await self._send(send, deadline)).content
+
+    async def _send(self, send: Send, seconds: float) -> RawAnswer:
         client = await self._connection.open()
         import openai  # noqa: PLC0415 - only now: `open` has loaded it in a thread, here it would stop the event loop
 
-        seconds = self.deadline if deadline is None else deadline
         try:
             async with asyncio.timeout(seconds):
-                raw = await send(client)
+                return await send(client)
         except openai.OpenAIError as error:
             failure = explain(error, self.name)
         except TimeoutError:
             failure = too_slow(self.name, seconds)
-        else:
-            try:
-                return Answer(msgspec.json.decode(raw.content, type=into), raw.headers)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                failure = nonsense(self.name)
         # Outside the except blocks: what the SDK raised holds the request, and with it the key.
         raise failure
 
@@ -193,7 +199,8 @@ class _Connection:
         client.project = None
         client._custom_headers = {}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see the line above
         # Touched here, in the thread: each of these imports its module on first use.
-        _ = (client.chat.completions, client.files, client.fine_tuning.jobs, client.models, client.moderations)
+        resources = client.chat.completions, client.files, client.fine_tuning.jobs, client.models, client.moderations
+        _ = (*resources, client.batches)
         return client
 
 

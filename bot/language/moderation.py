@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from bot.errors import ModelError, ModelRateLimited, ModelRefused
 from bot.language.endpoint import Answer, ModelService, RawAnswer, sendable
 from bot.language.failures import nonsense
+from bot.screening import Judgement
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -21,21 +24,22 @@ if TYPE_CHECKING:
 COULD_NOT_BE_JUDGED = "could not be judged"
 """The category of a text that the service refuses to look at, however small the pieces: it counts as flagged."""
 
+PROBE = "Good morning."
+"""Sent once when a text is refused and none was judged: if this is refused as well, it is not the text."""
+
+_PROBE_INDEX = -1
+_PROBE_TOKENS = 3
 _SPLITTABLE = frozenset({400, 413, 422})
 _SMALLEST_PIECE = 200  # characters; what is refused below that is refused for another reason than its length
-_REFUSALS_WITHOUT_SUCCESS = 3  # then it is not the texts that are wrong
 _LIMITS_BEFORE_SPLIT = 2
 _LIMITS_BEFORE_GIVING_UP = 8
 _VISIBLE_WAIT = 0.5  # seconds; a shorter wait is not worth showing
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the model thinks of one text. `categories` are the flagged ones; `scores` has all, from 0 to 1."""
-
-    flagged: bool
-    categories: tuple[str, ...] = ()
-    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+_TOKENS_PER_CALL = 2_000
+_MOST_TEXTS = 32  # in one call; OpenAI takes no more
+_SMALLEST_SHARE = 4  # a call has this part of the usual tokens at least, where the limit leaves no room for a whole one
+# Calls in flight by the tokens per minute that the service allows: OpenAI's tiers from the free one up.
+_AT_ONCE = ((10_000, 1), (50_000, 2), (250_000, 4))
+_MOST_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +50,51 @@ class Waiting:
 
 
 class Pace:
-    """Keeps what is sent in any 60 seconds under a share of the service's tokens per minute.
+    """Keeps what is sent in any window under a share of what the service allows in one.
 
     A window rather than a leaking bucket: a bucket that holds one call of the usual size lets through more than the
-    limit of the smallest accounts. `clock` is in seconds.
+    limit of the smallest accounts. `unit` is "tokens" or "requests", as in the headers; `window` and `clock` are in
+    seconds.
     """
 
     def __init__(
-        self, *, share: float = 0.9, window: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self,
+        unit: str = "tokens",
+        *,
+        share: float = 0.9,
+        window: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.limit: int | None = None
+        """What the service allows in one window, once an answer has told; None while, or where, there is none."""
+        self._unit = unit
         self._share = share
         self._window = window
         self._clock = clock
-        self._limit: float | None = None
         self._sent: deque[tuple[float, int]] = deque()
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Take the limit from an answer's `x-ratelimit-limit-tokens`; without it there is none."""
-        value = headers.get("x-ratelimit-limit-tokens", "")
-        if value.isdecimal() and int(value) > 0:
-            self._limit = int(value) * self._share
+        """Take the limit from an answer's `x-ratelimit-*` headers; without them there is none."""
+        limit = headers.get(f"x-ratelimit-limit-{self._unit}", "")
+        if not limit.isdecimal() or not int(limit):
+            return
+        is_first, self.limit = self.limit is None, int(limit)
+        remaining = headers.get(f"x-ratelimit-remaining-{self._unit}", "")
+        if is_first and remaining.isdecimal():
+            # Somebody else with this key, or we before a restart, may have used some of it. Only once: a service that
+            # always says 0 must not slow us down for ever.
+            foreign = self.limit - int(remaining) - self._used()
+            if foreign > 0:
+                self.take(foreign)
 
-    def delay(self, tokens: int) -> float:
-        """Seconds until that many tokens may be sent. More than the whole limit may go when nothing else did."""
-        now = self._clock()
-        while self._sent and now >= self._sent[0][0] + self._window:
-            self._sent.popleft()
-        if self._limit is None:
-            return 0.0
-        excess = sum(sent for _, sent in self._sent) + tokens - self._limit
-        wait = 0.0
+    def room(self) -> float:
+        """How much may be sent now; there is no end to it without a limit."""
+        return math.inf if self.limit is None else self.limit * self._share - self._used()
+
+    def delay(self, amount: int) -> float:
+        """Seconds until that much may be sent. More than the whole limit may go when nothing else did."""
+        excess = amount - self.room()
+        now, wait = self._clock(), 0.0
         for at, sent in self._sent:
             if excess <= 0:
                 break
@@ -83,23 +102,33 @@ class Pace:
             excess -= sent
         return wait
 
-    def take(self, tokens: int) -> None:
-        """Note that so many tokens are sent now."""
-        self._sent.append((self._clock(), tokens))
+    def take(self, amount: int) -> None:
+        """Note that so much is sent now."""
+        self._sent.append((self._clock(), amount))
+
+    def _used(self) -> int:
+        now = self._clock()
+        while self._sent and now >= self._sent[0][0] + self._window:
+            self._sent.popleft()
+        return sum(sent for _, sent in self._sent)
 
 
-def pack(token_counts: Sequence[int], *, tokens_per_call: int = 2_000, texts_per_call: int = 32) -> list[range]:
-    """Which texts go together, in order: a range of indexes for each call. A longer text than allowed goes alone."""
-    packs: list[range] = []
-    start = total = 0
-    for index, tokens in enumerate(token_counts):
-        if index > start and (total + tokens > tokens_per_call or index - start >= texts_per_call):
-            packs.append(range(start, index))
-            start, total = index, 0
-        total += tokens
-    if start < len(token_counts):
-        packs.append(range(start, len(token_counts)))
-    return packs
+def calls_at_once(limit: int | None) -> int:
+    """How many calls to have under way where the service allows so many tokens a minute (None: it does not say)."""
+    if limit is None:
+        return _MOST_AT_ONCE
+    return next((calls for most, calls in _AT_ONCE if limit <= most), _MOST_AT_ONCE)
+
+
+def fitting(token_counts: Iterable[int], *, tokens: float, texts: int) -> int:
+    """How many of the next texts go into one call of so many tokens and texts: at least one, however long it is."""
+    number = total = 0
+    for count in token_counts:
+        total += count
+        if number and (total > tokens or number >= texts):
+            break
+        number += 1
+    return number
 
 
 # gc=False for the reason given at `bot.examples.Example`.
@@ -143,17 +172,42 @@ class _Results(msgspec.Struct):
 class _Work:
     """What is still to be judged, and what is known so far of texts that are judged in pieces."""
 
-    def __init__(self, batches: Iterable[_Batch]) -> None:
-        self.pending = deque(batches)
+    def __init__(self, pieces: Iterable[_Piece], *, tokens_per_call: int, texts_per_call: int) -> None:
         self.succeeded = False
-        self._pieces_left = dict.fromkeys((piece.index for batch in self.pending for piece in batch.pieces), 1)
+        self._fresh = deque(pieces)
+        self._again: deque[_Batch] = deque()  # what has been sent before, and goes first
+        self._tokens_per_call = tokens_per_call
+        self._texts_per_call = texts_per_call
+        self._pieces_left = dict.fromkeys((piece.index for piece in self._fresh), 1)
         self._known: dict[int, Judgement] = {}
-        self._refused: list[tuple[_Piece, ModelRefused]] = []
+        self._refused: list[_Piece] = []
 
     @property
-    def refusal(self) -> ModelRefused | None:
-        """Why a text was refused, as long as nothing else was judged."""
-        return self._refused[0][1] if self._refused else None
+    def is_left(self) -> bool:
+        """Whether anything is to be sent."""
+        return bool(self._fresh or self._again)
+
+    def least(self) -> int:
+        """The tokens that there must be room for before the next call: not for few of many texts."""
+        if self._again:
+            return self._again[0].tokens
+        enough, total = self._tokens_per_call // _SMALLEST_SHARE, 0
+        for piece in islice(self._fresh, self._texts_per_call):
+            if total and (total >= enough or total + piece.tokens > self._tokens_per_call):
+                break
+            total += piece.tokens
+        return total
+
+    def take(self, room: float) -> _Batch:
+        """The next call's texts: as many as fit into the room, and into a call."""
+        if self._again:
+            return self._again.popleft()
+        number = fitting(
+            (piece.tokens for piece in self._fresh),
+            tokens=min(self._tokens_per_call, room),
+            texts=self._texts_per_call,
+        )
+        return _Batch(tuple(self._fresh.popleft() for _ in range(number)))
 
     def split(self, batch: _Batch) -> bool:
         """Put the batch back in two halves. False when it has none."""
@@ -162,7 +216,7 @@ class _Work:
             return False
         if len(batch.pieces) == 1:
             self._pieces_left[batch.pieces[0].index] += 1
-        self.pending.extendleft(reversed(halves))
+        self._again.extendleft(reversed(halves))
         return True
 
     def put_back(self, batch: _Batch) -> bool:
@@ -171,26 +225,34 @@ class _Work:
         if again.limits_met >= _LIMITS_BEFORE_GIVING_UP:
             return False
         if again.limits_met < _LIMITS_BEFORE_SPLIT or not self.split(again):
-            self.pending.appendleft(again)
+            self._again.appendleft(again)
         return True
 
     def judged(self, batch: _Batch, judgements: Sequence[Judgement]) -> list[tuple[int, Judgement]]:
         """Note the judgements. Returns those that are complete."""
         self.succeeded = True
-        noted = (self._note(piece, found) for piece, found in zip(batch.pieces, judgements, strict=True))
+        noted = (
+            self._note(piece, found)
+            for piece, found in zip(batch.pieces, judgements, strict=True)
+            if piece.index != _PROBE_INDEX
+        )
         return [pair for pair in noted if pair is not None]
 
-    def refuse(self, batch: _Batch, error: ModelRefused) -> bool:
-        """Note that a single piece was refused. False when it seems not to be the text: nothing was ever judged."""
-        self._refused.append((batch.pieces[0], error))
-        return self.succeeded or len(self._refused) < _REFUSALS_WITHOUT_SUCCESS
+    def refuse(self, piece: _Piece) -> bool:
+        """Note that a piece was refused by itself. False when it seems not to be the text: nothing is ever judged."""
+        if piece.index == _PROBE_INDEX:
+            return False
+        self._refused.append(piece)
+        if not self.succeeded:
+            self._again.appendleft(_Batch((_Piece(_PROBE_INDEX, PROBE, _PROBE_TOKENS),)))
+        return True
 
     def given_up(self) -> list[tuple[int, Judgement]]:
         """Texts that could not be judged while others could."""
         if not self.succeeded:
             return []
         could_not = Judgement(flagged=True, categories=(COULD_NOT_BE_JUDGED,))
-        noted = [self._note(piece, could_not) for piece, _ in self._refused]
+        noted = [self._note(piece, could_not) for piece in self._refused]
         self._refused.clear()
         return [pair for pair in noted if pair is not None]
 
@@ -207,24 +269,28 @@ class _Work:
 class _Calls:
     """The calls under way: begun when the pace and the service's limit allow, and read when they end."""
 
-    def __init__(self, service: ModelService, work: _Work, in_flight: int) -> None:
+    def __init__(self, service: ModelService, work: _Work, in_flight: int | None, window: float) -> None:
         self.running: dict[asyncio.Task[Answer[list[Judgement]]], _Batch] = {}
         self._service = service
         self._work = work
         self._in_flight = in_flight
-        self._pace = Pace()
+        self._tokens = Pace("tokens", window=window)
+        self._requests = Pace("requests", window=window)
         self._resume_at = 0.0  # of time.monotonic()
 
     def begin(self) -> float:
         """Begin what may begin now. Returns the seconds after which the next may, 0 when no time is known."""
-        pending = self._work.pending
         # One call alone until the first answer has told the limit.
-        while pending and len(self.running) < (self._in_flight if self._work.succeeded else 1):
-            delay = max(self._resume_at - time.monotonic(), self._pace.delay(pending[0].tokens))
+        at_once = (self._in_flight or calls_at_once(self._tokens.limit)) if self._work.succeeded else 1
+        while self._work.is_left and len(self.running) < at_once:
+            delay = max(
+                self._resume_at - time.monotonic(), self._tokens.delay(self._work.least()), self._requests.delay(1)
+            )
             if delay > 0:
                 return delay
-            batch = pending.popleft()
-            self._pace.take(batch.tokens)
+            batch = self._work.take(self._tokens.room())
+            self._tokens.take(batch.tokens)
+            self._requests.take(1)
             self.running[asyncio.create_task(_send(self._service, batch))] = batch
         return 0.0
 
@@ -243,7 +309,8 @@ class _Calls:
             except ModelError as error:
                 failure = self._missed(batch, error) or failure
             else:
-                self._pace.learn(answer.headers)
+                self._tokens.learn(answer.headers)
+                self._requests.learn(answer.headers)
                 found += self._work.judged(batch, answer.value)
         return found + self._work.given_up(), failure
 
@@ -254,7 +321,7 @@ class _Calls:
                 self._resume_at = max(self._resume_at, time.monotonic() + error.retry_after)
                 return None if self._work.put_back(batch) else error
             case ModelRefused() if error.status in _SPLITTABLE:
-                return None if self._work.split(batch) or self._work.refuse(batch, error) else error
+                return None if self._work.split(batch) or self._work.refuse(batch.pieces[0]) else error
             case _:
                 return error
 
@@ -264,11 +331,9 @@ class _Calls:
         await asyncio.gather(*self.running, return_exceptions=True)
 
 
-def _prepared(texts: Sequence[str], token_counts: Sequence[int], tokens_per_call: int, texts_per_call: int) -> _Work:
-    """Everything that is to be judged, in batches. CPU work where there are many texts: call it in a thread."""
-    full = [_Piece(index, text, token_counts[index]) for index, text in enumerate(texts) if text.strip()]
-    packs = pack([piece.tokens for piece in full], tokens_per_call=tokens_per_call, texts_per_call=texts_per_call)
-    return _Work(_Batch(tuple(full[pack.start : pack.stop])) for pack in packs)
+def _pieces(texts: Sequence[str], token_counts: Sequence[int]) -> list[_Piece]:
+    """Everything that is to be judged. CPU work where there are many texts: call it in a thread."""
+    return [_Piece(index, text, token_counts[index]) for index, text in enumerate(texts) if text.strip()]
 
 
 async def judge(
@@ -276,15 +341,17 @@ async def judge(
     texts: Sequence[str],
     token_counts: Sequence[int],
     *,
-    in_flight: int = 2,
-    tokens_per_call: int = 2_000,
-    texts_per_call: int = 32,
+    in_flight: int | None = None,
+    tokens_per_call: int = _TOKENS_PER_CALL,
+    texts_per_call: int = _MOST_TEXTS,
+    window: float = 60.0,
 ) -> AsyncGenerator[list[tuple[int, Judgement]] | Waiting, None]:
     """Judge every text. Yields pairs of a text's index and its judgement, in any order, as they come.
 
     Nothing is judged twice and nothing is skipped: what the service finds too large is cut until it takes it, and a
     text it never takes is flagged as `COULD_NOT_BE_JUDGED`. Cancelling, or closing the generator, ends the calls
-    that are under way.
+    that are under way. There are as many of these as the service's limit suggests, unless `in_flight` says it.
+    `window` is the time, in seconds, for which the service's limits are.
 
     Raises:
         ModelRefused: the service refuses whatever it is sent.
@@ -294,22 +361,23 @@ async def judge(
     blank = [(index, Judgement(flagged=False)) for index, text in enumerate(texts) if not text.strip()]
     if blank:
         yield blank  # services refuse an empty text, and there is nothing to judge in it
-    work = await asyncio.to_thread(_prepared, texts, token_counts, tokens_per_call, texts_per_call)
-    calls = _Calls(service, work, in_flight)
+    pieces = await asyncio.to_thread(_pieces, texts, token_counts)
+    work = _Work(pieces, tokens_per_call=tokens_per_call, texts_per_call=min(texts_per_call, _MOST_TEXTS))
+    calls = _Calls(service, work, in_flight, window)
     shown_until = 0.0
     try:
-        while work.pending or calls.running:
+        while work.is_left or calls.running:
             delay = calls.begin()
             if delay > _VISIBLE_WAIT and time.time() + delay > shown_until + _VISIBLE_WAIT:
                 shown_until = time.time() + delay
                 yield Waiting(shown_until)
             found, failure = await calls.ended(delay)
+            if failure is None:
+                calls.begin()  # before the caller takes its time to store what was found
             if found:
                 yield found
             if failure is not None:
                 raise failure
-        if work.refusal is not None:
-            raise work.refusal
     finally:
         await calls.stop()
 
@@ -334,6 +402,15 @@ async def _send(service: ModelService, batch: _Batch) -> Answer[list[Judgement]]
     if len(answer.value.results) != len(texts):
         raise nonsense(service.name)
     return Answer([_judgement(result) for result in answer.value.results], answer.headers)
+
+
+def read_judgement(body: bytes | msgspec.Raw) -> Judgement | None:
+    """The judgement in the answer to a request with one text; None when there is none in it."""
+    try:
+        results = msgspec.json.decode(body, type=_Results).results
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _judgement(results[0]) if len(results) == 1 else None
 
 
 def _judgement(result: _Result) -> Judgement:

@@ -6,18 +6,17 @@ Creating calls are made once. When their answer is lost, `find_file` and `find_j
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from bot.errors import ModelRefused, ModelUnavailable
+from bot.language.answers import all_pages, decoded, mapping, number
 from bot.language.endpoint import ModelService, RawAnswer
 from bot.language.failures import explain, nonsense, presentable, says
 
@@ -29,14 +28,10 @@ MARKER = "tumblrbot_training"
 
 _UPLOAD_DEADLINE = 600.0
 _NOT_READY_ATTEMPTS = 8
-_PAGE_SIZE = 100
-_MOST_PAGES = 100  # a bound for a service whose pages never end
 _FINAL = frozenset({"succeeded", "failed", "cancelled", "canceled"})
 _FILE_BROKEN = frozenset({"error", "failed", "deleted", "deleting"})
 _FILE_NAMED = re.compile(r"\bfiles?\b|training_file")
 _NOT_READY = ("being processed", "processing", "not ready", "not found", "does not exist", "no such", "not yet")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +79,6 @@ class _Event(msgspec.Struct):
     data: object = None
 
 
-class _Page(msgspec.Struct):
-    data: list[msgspec.Raw]
-    has_more: bool | None = None
-
-
-class _Identified(msgspec.Struct):
-    id: str
-
-
 class _FileNotReady(ModelRefused):
     """The job was refused only because the service has not looked at the file yet."""
 
@@ -123,7 +109,7 @@ async def find_file(service: ModelService, name: str) -> str | None:
     async def page(query: Mapping[str, object], client: AsyncOpenAI) -> RawAnswer:
         return await client.files.with_raw_response.list(purpose="fine-tune", extra_query=query)
 
-    files = [_decoded(raw, _File) for raw in await _all_pages(service, page)]
+    files = [decoded(raw, _File) for raw in await all_pages(service, page)]
     for file in files:
         if file is not None and file.filename == name and file.status not in _FILE_BROKEN:
             return file.id
@@ -236,13 +222,13 @@ async def find_jobs(service: ModelService, training_file: str, *, marker: str) -
     async def page(query: Mapping[str, object], client: AsyncOpenAI) -> RawAnswer:
         return await client.fine_tuning.jobs.with_raw_response.list(extra_query=query)
 
-    jobs = [_decoded(raw, _Job) for raw in await _all_pages(service, page)]
+    jobs = [decoded(raw, _Job) for raw in await all_pages(service, page)]
     return [
         _tuning_job(job)
         for job in jobs
         if job is not None
         and job.training_file == training_file
-        and _mapping(job.metadata).get(MARKER, marker) == marker
+        and mapping(job.metadata).get(MARKER, marker) == marker
     ]
 
 
@@ -296,41 +282,15 @@ async def metrics(service: ModelService, job_id: str) -> list[tuple[int, float]]
         return await client.fine_tuning.jobs.with_raw_response.list_events(job_id, extra_query=query)
 
     curve: dict[int, float] = {}
-    for raw in await _all_pages(service, page):
-        event = _decoded(raw, _Event)
+    for raw in await all_pages(service, page):
+        event = decoded(raw, _Event)
         if event is None or event.type != "metrics":
             continue
-        data = _mapping(event.data)
-        step, loss = _number(data.get("step")), _number(data.get("train_loss"))
+        data = mapping(event.data)
+        step, loss = number(data.get("step")), number(data.get("train_loss"))
         if step is not None and loss is not None:
             curve.setdefault(int(step), loss)
     return sorted(curve.items())
-
-
-async def _all_pages(
-    service: ModelService, page: Callable[[Mapping[str, object], AsyncOpenAI], Awaitable[RawAnswer]]
-) -> list[msgspec.Raw]:
-    """The items of a list that comes in pages, each page asked for by the last id of the one before."""
-    items: list[msgspec.Raw] = []
-    query: dict[str, object] = {"limit": _PAGE_SIZE}
-    seen: set[str] = set()
-    for _ in range(_MOST_PAGES):
-        answer = (await service.ask(partial(page, dict(query)), _Page)).value
-        items += answer.data
-        last = _decoded(answer.data[-1], _Identified) if answer.data else None
-        if not answer.has_more or last is None or last.id in seen:
-            break
-        seen.add(last.id)
-        query["after"] = last.id
-    return items
-
-
-def _decoded(raw: msgspec.Raw, into: type[T]) -> T | None:
-    """One item of a list; None for one that makes no sense, which must not hide those that do."""
-    try:
-        return msgspec.json.decode(raw, type=into)
-    except (msgspec.DecodeError, RecursionError):
-        return None
 
 
 def _says_not_ready(error: APIStatusError, file_id: str) -> bool:
@@ -341,11 +301,11 @@ def _says_not_ready(error: APIStatusError, file_id: str) -> bool:
 
 
 def _tuning_job(job: _Job) -> TuningJob:
-    error = _mapping(job.error)
+    error = mapping(job.error)
     code = error.get("code")
     message = error.get("message")
     # Healthy jobs carry `"error": {}` or one whose fields are null: only what it says makes it an error.
-    tokens = _number(job.trained_tokens)
+    tokens = number(job.trained_tokens)
     return TuningJob(
         id=job.id,
         status=job.status,
@@ -354,15 +314,5 @@ def _tuning_job(job: _Job) -> TuningJob:
         trained_tokens=None if tokens is None else int(tokens),
         error_code=code or None if isinstance(code, str) else None,
         error_message=presentable(message) or None if isinstance(message, str) else None,
-        estimated_finish=_number(job.estimated_finish),
+        estimated_finish=number(job.estimated_finish),
     )
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -199,11 +199,41 @@ async def test_moderations(call, spec):
     assert [result["flagged"] for result in answer["results"]] == [True, False]
 
 
+async def test_batches(service, call, spec):
+    body = {"custom_id": "1", "method": "POST", "url": "/v1/moderations", "body": {"input": "a kettle"}}
+    asked = {"endpoint": "/v1/moderations", "completion_window": "24h", "metadata": {"a": "b"}}
+    holds(spec, "ListBatchesResponse", await call("GET", "/batches"))
+
+    async def begin(line=body):
+        form = {"purpose": "batch", "file": ("a.jsonl", json.dumps(line).encode())}
+        file = holds(spec, "OpenAIFile", await call("POST", "/files", fields=form))
+        return holds(spec, "Batch", await call("POST", "/batches", asked | {"input_file_id": file["id"]}))["id"]
+
+    stopped = await begin()
+    for state in ("cancelling", "cancelled"):
+        action = ("POST", f"/batches/{stopped}/cancel") if state == "cancelling" else ("GET", f"/batches/{stopped}")
+        assert holds(spec, "Batch", await call(*action))["status"] == state
+    service.expire_batches_at = 0.0
+    expiring = await begin()
+    service.expire_batches_at = None
+    whole, broken = await begin(), await begin({})
+    seen = set()
+    for _ in range(40):
+        service.clock.now += 0.1
+        seen |= {
+            holds(spec, "Batch", await call("GET", f"/batches/{each}"))["status"] for each in (whole, broken, expiring)
+        }
+    assert seen == {"validating", "in_progress", "finalizing", "completed", "failed", "expired"}
+    assert len(holds(spec, "ListBatchesResponse", await call("GET", "/batches"))["data"]) == 4
+    holds(spec, "ListFilesResponse", await call("GET", "/files"))
+
+
 async def test_refusals(service, call, spec):
     refusals = [
         await call("GET", "/models/none"),
         await call("GET", "/files/none"),
         await call("GET", "/fine_tuning/jobs/none"),
+        await call("GET", "/batches/none"),
         await call("GET", "/none"),
         await call("PUT", "/files"),
         await call("POST", "/fine_tuning/jobs", {"model": "gpt-4.1-mini", "training_file": "none"}),
@@ -213,6 +243,6 @@ async def test_refusals(service, call, spec):
     refusals.append(await call("POST", "/fine_tuning/jobs", {"model": "gpt-4.1-mini", "training_file": "none"}))
     service.insufficient_quota = True
     refusals.append(await call("POST", "/chat/completions", CHAT))
-    assert [status for status, _ in refusals] == [404, 404, 404, 404, 405, 400, 401, 403, 429]
+    assert [status for status, _ in refusals] == [404, 404, 404, 404, 404, 405, 400, 401, 403, 429]
     for _, body in refusals:
         assert problems(component_validator(spec, "ErrorResponse"), body) == []

@@ -591,6 +591,13 @@ async def test_moderation_takes_32_texts_and_no_more(client):
     assert caught.value.code == "array_above_max_length"
 
 
+async def test_a_text_with_a_refused_word_is_refused(service, client):
+    service.refused_words = {"poison"}
+    assert (await client.moderations.create(input=["tea"])).results
+    with pytest.raises(openai.BadRequestError, match="cannot be moderated"):
+        await client.moderations.create(input=["tea", "poisonous tea"])
+
+
 async def test_moderation_has_its_pace(service, client, clock):
     service.moderation_tokens_per_minute = 60
     text = "kettle " * 40
@@ -701,3 +708,119 @@ async def test_a_process_of_its_own_survives_its_death(tmp_path):
     finally:
         second.send_signal(signal.SIGTERM)
     assert await second.wait() == 0
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+def asking(text, number=0, **changes):
+    body = {"model": "omni-moderation-latest", "input": text}
+    return json.dumps({"custom_id": f"r{number}", "method": "POST", "url": "/v1/moderations", "body": body} | changes)
+
+
+async def batch_of(client, *lines, purpose="batch", **options):
+    file = await client.files.create(file=("a.jsonl", "\n".join(lines).encode()), purpose=purpose)
+    asked = {"input_file_id": file.id, "endpoint": "/v1/moderations", "completion_window": "24h"} | options
+    return await client.batches.create(**asked)
+
+
+async def lines_of(client, file_id):
+    return [json.loads(line) for line in (await client.files.content(file_id)).content.splitlines()]
+
+
+async def test_a_batch_of_moderations(service, client, clock):
+    service.batch_seconds = 100
+    service.flagged_words = {"rude": "harassment"}
+    service.refused_words = {"poison"}
+    batch = await batch_of(client, asking("rude", 1), asking("tea", 2), asking("poison", 3), metadata={"a": "b"})
+    seen = []
+    for _ in range(12):
+        seen.append(batch.status)
+        clock.now += 9.5
+        batch = await client.batches.retrieve(batch.id)
+    assert list(dict.fromkeys(seen)) == ["validating", "in_progress", "finalizing", "completed"]
+    assert (batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed) == (3, 2, 1)
+    assert batch.metadata == {"a": "b"}
+    good = await lines_of(client, batch.output_file_id)
+    assert [(line["custom_id"], line["response"]["body"]["results"][0]["flagged"]) for line in good] == [
+        ("r1", True), ("r2", False),
+    ]  # fmt: skip
+    (bad,) = await lines_of(client, batch.error_file_id)
+    assert (bad["custom_id"], bad["response"]["status_code"]) == ("r3", 400)
+    assert [found.id async for found in client.batches.list()] == [batch.id]
+    assert (await client.files.retrieve(batch.output_file_id)).purpose == "batch_output"
+    assert service._moderation_pace.tokens.used == 0, "a batch has limits of its own"
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ([asking("a"), "{"], "invalid_json_line"),
+        ([asking("a", url="/v1/embeddings")], "mismatched_url"),
+        ([asking("a", method="GET")], "invalid_json_line"),
+        ([asking("a"), asking("b")], "duplicate_custom_id"),
+        ([" ", " "], "empty_file"),
+        ([asking("a", number) for number in range(50_001)], "too_many_requests"),
+    ],
+)
+async def test_a_file_that_is_no_list_of_requests_fails_the_batch(client, clock, lines, code):
+    batch = await batch_of(client, *lines)
+    clock.now += 100
+    batch = await client.batches.retrieve(batch.id)
+    assert (batch.status, batch.errors.data[0].code) == ("failed", code)
+    assert batch.output_file_id is None
+
+
+async def test_batches_that_are_refused(service, client, clock):
+    for options in ({"purpose": "fine-tune"}, {"endpoint": "/v1/embeddings"}, {"input_file_id": "file-none"}):
+        with pytest.raises(openai.BadRequestError):
+            await batch_of(client, asking("a"), **options)
+    service.processing_seconds = 5.0
+    with pytest.raises(openai.BadRequestError, match="still being processed"):
+        await batch_of(client, asking("a"))
+    with pytest.raises(openai.NotFoundError):
+        await client.batches.retrieve("batch_none")
+    service.insufficient_quota = True
+    with pytest.raises(openai.RateLimitError):
+        await batch_of(client, asking("a"))
+
+
+async def test_a_cancelled_batch_keeps_what_it_has(service, client, clock):
+    service.batch_seconds = 100
+    batch = await batch_of(client, *(asking("tea", number) for number in range(10)))
+    clock.now += 50
+    await client.batches.retrieve(batch.id)
+    assert (await client.batches.cancel(batch.id)).status == "cancelling"
+    batch = await client.batches.retrieve(batch.id)
+    assert batch.status == "cancelled"
+    assert len(await lines_of(client, batch.output_file_id)) == 5
+    with pytest.raises(openai.ConflictError):
+        await client.batches.cancel(batch.id)
+
+
+async def test_batches_fail_and_expire_when_told_to(service, client, clock):
+    service.fail_batches_with = ("token_limit_exceeded", "Enqueued token limit reached.")
+    failing = await batch_of(client, asking("a"))
+    service.fail_batches_with = None
+    service.expire_batches_at = 0.5
+    expiring = await batch_of(client, *(asking("tea", number) for number in range(4)))
+    clock.now += 100
+    failing, expiring = await client.batches.retrieve(failing.id), await client.batches.retrieve(expiring.id)
+    assert (failing.status, failing.errors.data[0].code) == ("failed", "token_limit_exceeded")
+    assert (expiring.status, expiring.request_counts.completed, expiring.request_counts.failed) == ("expired", 2, 2)
+    assert [line["error"]["code"] for line in await lines_of(client, expiring.error_file_id)] == ["batch_expired"] * 2
+
+
+async def test_a_batch_outlives_the_process(tmp_path, clock):
+    path = tmp_path / "openai.json"
+    service = OpenAIService(clock=clock, save_path=path)
+    async with client_of(service, await service.start()) as client:
+        batch = await batch_of(client, asking("a"))
+    await service.stop()
+    clock.now += 100
+    again = OpenAIService(clock=clock, save_path=path)
+    async with client_of(again, await again.start()) as client:
+        batch = await client.batches.retrieve(batch.id)
+        assert batch.status == "completed"
+        assert len(await lines_of(client, batch.output_file_id)) == 1
+    await again.stop()

@@ -10,23 +10,43 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot import errors
-from bot.language import moderation
 from bot.language.endpoint import Endpoint, ModelService
-from bot.language.moderation import COULD_NOT_BE_JUDGED, Judgement, Pace, Waiting, judge, pack
+from bot.language.moderation import COULD_NOT_BE_JUDGED, PROBE, Judgement, Pace, Waiting, calls_at_once, fitting, judge
 from tests.language.conftest import KEY, MODEL, answer, error, healthy, judged
 
 
-@given(st.lists(st.integers(0, 5_000), max_size=200), st.integers(1, 4_000), st.integers(1, 40))
-def test_packing_loses_nothing_keeps_order_and_limits(counts, tokens_per_call, texts_per_call):
-    packs = pack(counts, tokens_per_call=tokens_per_call, texts_per_call=texts_per_call)
-    assert [index for each in packs for index in each] == list(range(len(counts)))
-    for each in packs:
-        assert 1 <= len(each) <= texts_per_call
-        assert len(each) == 1 or sum(counts[index] for index in each) <= tokens_per_call
+def packed(counts, **limits):
+    sizes = []
+    while sum(sizes) < len(counts):
+        sizes.append(fitting(counts[sum(sizes) :], **limits))
+    return sizes
+
+
+@given(st.lists(st.integers(0, 5_000), max_size=200), st.floats(0, 4_000), st.integers(1, 40))
+def test_packing_loses_nothing_and_keeps_the_limits(counts, tokens, texts):
+    start = 0
+    for size in packed(counts, tokens=tokens, texts=texts):
+        together = counts[start : start + size]
+        assert 1 <= size <= texts
+        assert size == 1 or sum(together) <= tokens
+        # Nothing that would have gone into the call was left for the next one.
+        following = counts[start + size : start + size + 1]
+        assert not following or size == texts or sum(together + following) > tokens
+        start += size
+    assert start == len(counts)
 
 
 def test_packing_fills_calls():
-    assert pack([1_000, 1_000, 1, 5_000, 1]) == [range(2), range(2, 3), range(3, 4), range(4, 5)]
+    assert packed([1_000, 1_000, 1, 5_000, 1], tokens=2_000, texts=32) == [2, 1, 1, 1]
+    assert packed([1] * 70, tokens=2_000, texts=32) == [32, 32, 6]
+
+
+@pytest.mark.parametrize(
+    ("limit", "calls"),
+    [(1, 1), (10_000, 1), (10_001, 2), (50_000, 2), (50_001, 4), (250_000, 4), (250_001, 8), (10**7, 8), (None, 8)],
+)
+def test_the_more_the_service_allows_the_more_calls_are_under_way(limit, calls):
+    assert calls_at_once(limit) == calls
 
 
 @given(
@@ -65,6 +85,47 @@ def test_without_a_limit_there_is_no_pace(header):
     pace.learn({"x-ratelimit-limit-tokens": header})
     pace.take(10**9)
     assert pace.delay(10**9) == 0
+
+
+def test_what_somebody_else_has_used_is_left_to_them_once():
+    now = 0.0
+    pace = Pace(clock=lambda: now)
+    pace.take(1_000)
+    told = {"x-ratelimit-limit-tokens": "10000", "x-ratelimit-remaining-tokens": "2000"}
+    pace.learn(told)
+    assert pace.limit == 10_000
+    assert pace.room() == 9_000 - 8_000
+    assert pace.delay(1_001) == 60
+    now = 60.0
+    pace.learn(told)
+    assert pace.room() == 9_000, "a service that always says the same would slow us down for ever"
+
+
+def test_requests_have_a_pace_of_their_own():
+    pace = Pace("requests", clock=lambda: 0.0)
+    pace.learn(
+        {"x-ratelimit-limit-requests": "10", "x-ratelimit-limit-tokens": "1", "x-ratelimit-remaining-tokens": "0"}
+    )
+    for _ in range(9):
+        assert pace.delay(1) == 0
+        pace.take(1)
+    assert pace.delay(1) == 60
+
+
+async def test_no_more_requests_are_made_than_the_service_allows(service, server):
+    async def limited(request):
+        reply = await healthy(request)
+        reply.headers["x-ratelimit-limit-requests"] = "5"
+        return reply
+
+    server.then = limited
+    await collect(service, ["x"])  # the SDK is loaded now
+    times = []
+    async for step in judge(service, ["x"] * 8, [1] * 8, texts_per_call=1, window=1.0):
+        if not isinstance(step, Waiting):
+            times += [asyncio.get_running_loop().time()] * len(step)
+    assert len(times) == 8
+    assert times[4] - times[3] >= 0.3, "after four of five"
 
 
 async def collect(service, texts, counts=None, **options):
@@ -132,20 +193,14 @@ async def test_one_call_until_the_limit_is_known_then_as_many_as_allowed(service
     assert most == 3
 
 
-async def test_the_limit_of_the_first_answer_is_kept(service, server, monkeypatch):
-    class ShortPace(Pace):
-        def __init__(self):
-            super().__init__(window=1.0)
-
-    monkeypatch.setattr(moderation, "Pace", ShortPace)
-
+async def test_the_limit_of_the_first_answer_is_kept(service, server):
     async def limited(request):
         reply = await healthy(request)
         reply.headers["x-ratelimit-limit-tokens"] = "5000"
         return reply
 
     server.then = limited
-    found, waits = await collect(service, ["x"] * 5, [2_000] * 5)
+    found, waits = await collect(service, ["x"] * 5, [2_000] * 5, window=1.0)
     assert len(found) == 5
     assert waits, "the wait was silent"
 
@@ -222,6 +277,19 @@ async def test_a_text_that_is_never_taken_is_flagged_and_does_not_stop_the_other
         assert COULD_NOT_BE_JUDGED in found[index].categories
     assert not found[1].flagged
     assert found[4].categories == ("hate",)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_where_only_refused_texts_are_left_another_is_judged_to_see_whose_fault_it_is(service, server, count):
+    async def picky(request):
+        if any("poison" in text for text in (await request.json())["input"]):
+            return await error(400, "Invalid input")(request)
+        return await healthy(request)
+
+    server.then = picky
+    found, _ = await collect(service, ["poison"] * count)
+    assert {each.categories for each in found.values()} == {(COULD_NOT_BE_JUDGED,)}
+    assert [text for seen in server.seen for text in seen.body["input"] if "poison" not in text] == [PROBE]
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from bot.demo.faults import Fault
 from bot.errors import BotError, ModelQuotaExhausted, ModelUnavailable, NothingToDo
 from bot.language.moderation import COULD_NOT_BE_JUDGED
+from bot.language.tokens import count_many
 from bot.pipeline.moderate import moderate
 from bot.progress import Progress
 from bot.store import datasets
@@ -94,6 +97,7 @@ async def test_a_new_dataset_has_only_its_new_texts_judged(tmp_path: Path):
 async def test_stopped_at_any_step_nothing_is_judged_twice_but_what_was_in_flight(tmp_path: Path, step: int):
     async with open_room(tmp_path) as room:
         room.openai.flagged_words = {"knife": "violence"}
+        room.openai.moderation_tokens_per_minute = 50_000
         await prepared(room, [*nights(24), "a knife"])
         await take(screening(room), step)
         await everything(screening(room))
@@ -105,6 +109,7 @@ async def test_stopped_at_any_step_nothing_is_judged_twice_but_what_was_in_fligh
 
 async def test_stopped_again_and_again_it_comes_to_an_end(tmp_path: Path):
     async with open_room(tmp_path) as room:
+        room.openai.moderation_tokens_per_minute = 50_000
         await prepared(room, nights(24))
         for _ in range(12):
             await take(screening(room), 3)
@@ -155,16 +160,15 @@ async def test_a_limit_is_waited_for_visibly(tmp_path: Path):
 async def test_no_credit_ends_with_a_sentence_and_keeps_what_was_judged(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await prepared(room, nights(12))
-        stage = screening(room, texts_per_call=3)
-        seen = [await anext(stage), await anext(stage)]
-        room.openai.insufficient_quota = True
+        error = {"error": {"message": "pay", "type": "insufficient_quota", "code": "insufficient_quota"}}
+        room.openai.faults.schedule(Fault("POST", PATH, "status", status=429, body=error, times=99, after=1))
         with pytest.raises(ModelQuotaExhausted, match="no credit left"):
-            await everything(stage)
-        room.openai.insufficient_quota = False
+            await everything(screening(room, texts_per_call=3))
+        room.openai.faults.clear()
         first = len(sent(room))
         await everything(screening(room, texts_per_call=3))
-        assert seen[-1].done == 3
-        assert not set(sent(room)[:3]) & set(sent(room)[first:])
+        judged = sent(room)[:3]
+        assert sorted(sent(room)[first:]) == sorted(set(nights(12)) - set(judged))
         dataset = await datasets.newest_dataset(room.database)
         assert dataset is not None
         assert dataset.screened_with == SCREENER
@@ -253,3 +257,42 @@ async def test_interrupted_by_any_error_at_any_call_it_goes_on(tmp_path: Path):
                 # The refused call's texts, and those of the one beside it, are sent again; no others.
                 assert len(sent(room)) <= 12 + 8
                 assert set(sent(room)) == set(nights(12))
+
+
+class FastTime:
+    """A service's clock that runs `speed` times as fast; a minute of its limits is over so much sooner."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._began = time.monotonic()
+
+    def __call__(self) -> float:
+        return 1_790_000_000.0 + self.speed * (time.monotonic() - self._began)
+
+
+async def test_a_small_limit_is_used_to_nine_tenths_and_never_passed(tmp_path: Path):
+    """10,000 tokens a minute, where a minute takes two seconds: the tier of most newcomers."""
+    limit, speed = 10_000, 30.0
+    async with open_room(tmp_path) as room:
+        room.openai.clock = FastTime(speed)
+        room.openai.moderation_tokens_per_minute = limit
+        dice = random.Random(1)
+        texts = [
+            f"night {number}: " + " ".join(dice.choices(["kettle", "lamp", "fog", "gull"], k=dice.randrange(20, 260)))
+            for number in range(250)
+        ]
+        await prepared(room, texts)
+        stage = moderate(
+            room.database,
+            room.service(SCREENER),
+            training_data_file=room.training_file,
+            texts_per_call=25,
+            window=60 / speed,
+        )
+        answered = [room.openai.clock() async for each in stage if each.done and each.waiting_for is None]
+        tokens = sum(count_many(texts))
+        calls = room.asked("/moderations")
+        assert sum(len(call.body["input"]) for call in calls) == 250, "a 429 would have been sent again"
+        minutes = (answered[-2] - answered[0]) / 60  # the last is the end, after the last answer
+        assert tokens / minutes >= 0.9 * limit, (tokens, minutes)
+        assert len(calls) < 1.5 * tokens / 2_000 + 250 / 25, "in calls of a good size"

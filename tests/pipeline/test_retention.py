@@ -254,7 +254,7 @@ async def test_a_file_that_cannot_be_written_is_behind_until_it_can(tmp_path: Pa
         await deck.store(OTHER, range(1, 3))
         await deck.dataset((OTHER, 1))
         with monkeypatch.context() as patch:
-            patch.setattr(training_file, "write_training_file", fails)
+            patch.setattr(training_file, "put_files", fails)
             with pytest.raises(BotError, match="cannot be written \\(OSError\\)"):
                 await delete_posts(deck.database, OTHER, ["1"], training_data_file=deck.file)
         assert await deck.ids("examples") == []
@@ -268,7 +268,7 @@ async def test_who_read_the_examples_earlier_does_not_write_the_file_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A screening that ends while posts are purged: its list is older, its writing must not be the last."""
-    write = training_file.write_training_file
+    write = training_file.put_files
     started, go = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -281,7 +281,7 @@ async def test_who_read_the_examples_earlier_does_not_write_the_file_later(
     async with open_deck(tmp_path) as deck:
         await deck.store(OTHER, range(1, 3))
         await deck.dataset((OTHER, 1))
-        monkeypatch.setattr(training_file, "write_training_file", slow)
+        monkeypatch.setattr(training_file, "put_files", slow)
         earlier = asyncio.create_task(rewrite_training_file(deck.database, deck.file))
         await started.wait()
         purging = asyncio.create_task(delete_posts(deck.database, OTHER, ["1"], training_data_file=deck.file))
@@ -400,7 +400,7 @@ async def test_a_purge_that_ends_anywhere_is_ended_at_the_next_start(
         with monkeypatch.context() as patch:
             patch.setattr(Database, "write", counted(Database.write))
             patch.setattr(Database, "rebuild", counted(Database.rebuild))
-            patch.setattr(training_file, "write_training_file", counted(training_file.write_training_file))
+            patch.setattr(training_file, "put_files", counted(training_file.put_files))
             with pytest.raises(Killed):
                 await forget_blog(deck.database, OTHER, training_data_file=deck.file)
         await deck.database.close()
