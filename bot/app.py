@@ -37,14 +37,16 @@ from bot.errors import (
 from bot.jobs.background import Background, report_unexpected
 from bot.jobs.runner import JSON, Job, JobRunner
 from bot.language.endpoint import Endpoint, ModelService
-from bot.pipeline import decide
+from bot.pipeline import decide, screening
 from bot.pipeline.download import AT_ONCE, Wanted, download
 from bot.pipeline.examples import ExampleRules, make_examples
 from bot.pipeline.finetune import cancel_abandoned, finetune
 from bot.pipeline.generate import Desk, Reblogging, Tagging, generate, rewrite_replaced
-from bot.pipeline.moderate import moderate
+from bot.pipeline.moderate import InBatches, moderate
+from bot.pipeline.moderate_batches import look_after_batches
 from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, publish
 from bot.pipeline.retention import delete_posts, forget_blog, keep_retention
+from bot.pipeline.screening import Flagged, Screening
 from bot.posts import Blog
 from bot.progress import Progress
 from bot.store import consents
@@ -77,6 +79,7 @@ class Pace:
 
     message_edit: float = 2.0
     training_poll: float = 10.0
+    """Between looks at a training, and at the batches of a screening."""
     look_after: tuple[float, ...] = LOOK_AFTER
     retry_after: tuple[float, ...] = RETRY_AFTER
     tumblr_deadline: float = 30.0
@@ -103,10 +106,11 @@ class App:
         self.drafts_changed = asyncio.Event()
         """Set whenever a draft's message may be behind its row."""
         self._settings_path = settings_path
-        self._dice = dice or random.Random()  # noqa: S311 - chances, not secrets
+        self.dice = dice or random.Random()  # noqa: S311 - chances, not secrets
         self._to_upload = asyncio.Event()
         self._to_rewrite = asyncio.Event()
         self._to_cancel = asyncio.Event()
+        self._to_end_batches = asyncio.Event()
         self._to_purge = asyncio.Event()
         self._next_purge = 0.0  # unix seconds
         self._services: dict[str, ModelService] = {}
@@ -163,6 +167,7 @@ class App:
             ("uploads", self._to_upload, self._upload),
             ("regenerated drafts", self._to_rewrite, self._rewrite),
             ("stopped trainings", self._to_cancel, self._cancel_trainings),
+            ("batches of screenings", self._to_end_batches, self._end_batches),
             ("Tumblr's quota", self._quota_changed, self._keep_quota),
             ("retention", self._to_purge, self._keep_retention),
         ):
@@ -236,7 +241,7 @@ class App:
         self.drafts_changed.set()
 
     async def cancel_job(self, job_id: int) -> Job | None:
-        """Stop a job; a training is then cancelled at its service too. None when there is no such job."""
+        """Stop a job; its training or batches are then cancelled at the service too. None when there is no such job."""
         job = await self.runner.cancel(job_id)
         self.background.spawn(f"after job {job_id}", self._once_stopped(job_id))
         return job
@@ -244,6 +249,53 @@ class App:
     def _changed(self, draft: Draft) -> Draft:
         self.drafts_changed.set()
         return draft
+
+    # --- screening --------------------------------------------------------------------------------------------
+
+    @property
+    def can_screen(self) -> bool:
+        """Whether there is a key for the service that screens."""
+        return bool(self.settings.endpoint("moderation").api_key.get_secret_value())
+
+    async def screening(self, dataset_id: int) -> Screening:
+        """How the screening of a dataset stands. Raises NothingToDo where there is no such dataset."""
+        return await screening.summary(self.database, dataset_id)
+
+    async def flagged(self, dataset_id: int, *, category: str | None, offset: int, limit: int) -> list[Flagged]:
+        """A part of what is flagged; see `bot.pipeline.screening.flagged`, which raises NothingToDo."""
+        return await screening.flagged(self.database, dataset_id, category=category, offset=offset, limit=limit)
+
+    async def decide_example(self, dataset_id: int, position: int, keep: bool, person: Person) -> None:  # noqa: FBT001 - the decision
+        """Record that an example is trained on, or not. Raises NothingToDo, or BotError for the file."""
+        path, now = self.settings.training_data_file, self.clock()
+        await screening.decide_example(
+            self.database, dataset_id, position, keep, person, training_data_file=path, now=now
+        )
+
+    async def decide_category(self, dataset_id: int, category: str, keep: bool, person: Person) -> int:  # noqa: FBT001 - the decision
+        """Record that a whole category is trained on, or not; returns for how many examples that made a change.
+
+        Raises NothingToDo, or BotError for the file.
+        """
+        path, now = self.settings.training_data_file, self.clock()
+        return await screening.decide_category(
+            self.database, dataset_id, category, keep, person, training_data_file=path, now=now
+        )
+
+    async def set_threshold(self, dataset_id: int, category: str | None, value: float | None, person: Person) -> int:
+        """Flag from this score on, for one category or all; returns for how many examples that made a change.
+
+        Raises NothingToDo, or BotError for the file.
+        """
+        path, now = self.settings.training_data_file, self.clock()
+        return await screening.set_threshold(
+            self.database, dataset_id, category, value, person, training_data_file=path, now=now
+        )
+
+    async def skip_screening(self, dataset_id: int, person: Person) -> None:
+        """Record that a dataset is used unscreened. Raises NothingToDo where it was screened."""
+        path, now = self.settings.training_data_file, self.clock()
+        await screening.skip_screening(self.database, dataset_id, person, training_data_file=path, now=now)
 
     # --- consent ----------------------------------------------------------------------------------------------
 
@@ -524,7 +576,7 @@ class App:
     async def _forget_posts(self, blog_uuid: str, post_ids: Sequence[str]) -> None:
         await delete_posts(self.database, blog_uuid, post_ids, training_data_file=self.settings.training_data_file)
 
-    def _examples(self, _job: Job) -> AsyncIterator[Progress]:
+    def _examples(self, job: Job) -> AsyncIterator[Progress]:
         settings = self.settings
         rules = ExampleRules(
             developer_message=settings.developer_message,
@@ -532,21 +584,28 @@ class App:
             date_limit=settings.date_limit,
             post_limit=settings.post_limit,
             filtered_words=tuple(settings.filtered_words),
+            include_answers=settings.include_answers,
+            include_reblog_comments=settings.include_reblog_comments,
+            reblog_user_message=settings.reblog_user_message,
+            held_out_share=settings.held_out_share,
+            token_limit=settings.example_token_limit,
         )
         return make_examples(
             self.database,
             rules,
             custom_prompts_file=settings.custom_prompts_file,
             training_data_file=settings.training_data_file,
+            fresh=bool(job.parameters.get("fresh")),
             clock=self.clock,
         )
 
-    def _moderate(self, _job: Job) -> AsyncIterator[Progress]:
+    def _moderate(self, job: Job) -> AsyncIterator[Progress]:
         return moderate(
             self.database,
             self.service("moderation"),
             training_data_file=self.settings.training_data_file,
             texts_per_call=self.settings.moderation_batch_size,
+            in_batches=InBatches(job.id, self.pace.training_poll) if job.parameters.get("batch") else None,
             clock=self.clock,
         )
 
@@ -624,7 +683,7 @@ class App:
             blog=parse_identifier(settings.upload_blog_identifier) if settings.upload_blog_identifier else "",
             upload_state=settings.tumblr.upload_state,
             monthly_limit=settings.budget.monthly_limit,
-            dice=self._dice,
+            dice=self.dice,
             clock=self.clock,
             reblogging=Reblogging(
                 self.tumblr,
@@ -699,6 +758,12 @@ class App:
         if self.settings.endpoint("fine_tuning").api_key.get_secret_value():
             await cancel_abandoned(self.database, FineTuned(self.service("fine_tuning")), clock=self.clock)
 
+    async def _end_batches(self) -> float | None:
+        if not self.can_screen:
+            return None
+        is_left = await look_after_batches(self.database, self.service("moderation"), clock=self.clock)
+        return self.clock() + self.pace.training_poll if is_left else None
+
     async def _recall_quota(self) -> None:
         """Go on from what the last process knew: a restart must not call where Tumblr asked for a pause."""
         kept = await get_fact(self.database, _QUOTA)
@@ -734,6 +799,7 @@ class App:
         async for _ in self.runner.follow(job_id):
             pass
         self._to_cancel.set()
+        self._to_end_batches.set()
 
 
 def _tumblr(settings: Settings, pace: Pace, governor: Governor, *, keep_back: int = 0, readers: int = 1) -> Tumblr:

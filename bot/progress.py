@@ -32,7 +32,8 @@ class Progress:
 
     `total` is None when nobody knows it, and a guess when `total_is_estimate`. `wait_until` is in unix seconds and
     goes with `waiting_for`. `facts` are label-value pairs for the result (shown when the stage is done), `curve`
-    is the training loss by step. `choices` are what to do next, where that is for a person to say.
+    is the training loss by step. `choices` are what to do next, where that is for a person to say. `dataset_id` is
+    the dataset that came of it.
     """
 
     done: int
@@ -46,3 +47,4 @@ class Progress:
     facts: tuple[tuple[str, str], ...] = field(default=())
     curve: tuple[tuple[int, float], ...] = field(default=())
     choices: tuple[Choice, ...] = field(default=())
+    dataset_id: int | None = None

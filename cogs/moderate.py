@@ -1,4 +1,4 @@
-"""/moderate: screen the training data, and set aside what would be refused."""
+"""/moderate: screen the training data, and decide about what was flagged."""
 
 from __future__ import annotations
 
@@ -7,17 +7,29 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import Client
+from cogs.ui.screening_buttons import CategorySelect, ScreeningButton, receive_form
 from cogs.ui.start import start_stage
 
 
 class ModerateCog(commands.Cog):
     """The command of the screening stage."""
 
-    @app_commands.command(name="moderate", description="Screen the training data, and set aside what would be refused.")
+    @app_commands.command(name="moderate", description="Screen the training data, and set aside what is flagged.")
+    @app_commands.describe(batch="Hand everything to the service's batch queue; it takes up to a day.")
     @app_commands.guild_only()
-    async def moderate(self, interaction: discord.Interaction[Client]) -> None:
-        await start_stage(interaction, "moderate")
+    async def moderate(
+        self,
+        interaction: discord.Interaction[Client],
+        batch: bool = False,  # noqa: FBT001, FBT002 - an option of a command
+    ) -> None:
+        await start_stage(interaction, "moderate", {"batch": True} if batch else None)
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
+        if interaction.type is discord.InteractionType.modal_submit:
+            await receive_form(interaction)
 
 
 async def setup(client: Client) -> None:
+    client.add_dynamic_items(ScreeningButton, CategorySelect)
     await client.add_cog(ModerateCog())

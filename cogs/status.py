@@ -17,8 +17,9 @@ from cogs.ui.choice_buttons import ChoiceButton
 from cogs.ui.limits import embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.progress_message import ProgressMessages
+from cogs.ui.screening_review import standing
 from cogs.ui.stop_button import StopButton
-from cogs.ui.words import dollars
+from cogs.ui.words import dollars, money
 
 
 class StatusCog(commands.Cog):
@@ -41,23 +42,25 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
     drafts = await draft_store.count_by_state(app.database)
     jobs = await app.runner.active()
     used = await spending.used_this_month(app.database, app.clock())
+    budget = app.settings.budget
     try:
         writer = await app.voice()
         voice, is_trained = writer.name, writer.kind is VoiceKind.FINE_TUNED
     except BotError as error:
         voice, is_trained = str(error), False
     posts = "\n".join(f"{foreign(blog.name)}: {n.all:,} posts, {n.valid:,} usable" for blog, n in counts)
-    data = "none yet"
+    data, is_settled = "none yet", False
     if dataset is not None:
-        screened = "screened" if dataset.screened_with else "not screened"
-        data = f"number {dataset.id}: {dataset.training_count:,} examples, {screened}"
+        screening = await standing(app.database, dataset)
+        is_settled = screening.is_settled
+        data = f"number {dataset.id}: {dataset.training_count:,} examples, {screening.words}"
     waiting = drafts.get(DraftState.PENDING, 0) + drafts.get(DraftState.UNKNOWN, 0)
     fields = [
         ("Posts", posts or "none yet", False),
         ("Training data", data, True),
         ("Voice", foreign(voice), True),
         ("Drafts", f"{waiting:,} waiting, {drafts.get(DraftState.UPLOADED, 0):,} uploaded", True),
-        ("This month", f"{dollars(used)} of {dollars(app.settings.budget.monthly_limit)}", True),
+        ("This month", f"{money(used, budget)} of {dollars(budget.monthly_limit)}", True),
         ("At work", ", ".join(f"/{job.kind}" for job in jobs) or "nothing", True),
         ("Destination", foreign(app.settings.upload_blog_identifier or "not set"), True),
     ]
@@ -65,7 +68,7 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
         following, line = "download", "Next: download the posts of your blog."
     elif dataset is None:
         following, line = "examples", "Next: turn the posts into training data."
-    elif dataset.screened_with is None:
+    elif not is_settled:
         following, line = "moderate", "Next: screen the training data. /generate works already, without training."
     else:
         following, line = "generate", "Next: write some drafts."

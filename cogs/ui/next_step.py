@@ -31,11 +31,11 @@ _AFTER = {
 class NextStepButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"next:(?P<kind>[a-z]+)"):
     """Starts a stage as its slash command without options would."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, label: str = "") -> None:
         self.kind = kind
         super().__init__(
             discord.ui.Button(
-                label=_LABELS.get(kind, kind), style=discord.ButtonStyle.primary, custom_id=f"next:{kind}"
+                label=label or _LABELS.get(kind, kind), style=discord.ButtonStyle.primary, custom_id=f"next:{kind}"
             )
         )
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import discord
 
@@ -22,8 +22,11 @@ from bot.progress import Preview, Progress
 from bot.store.database import carry_through
 from cogs.ui.charts import loss_curve
 from cogs.ui.choice_buttons import choice_view
+from cogs.ui.dataset_buttons import dataset_view
+from cogs.ui.dataset_message import Result, dataset_result
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.next_step import next_step_view
+from cogs.ui.screening_buttons import screening_result
 from cogs.ui.stop_button import stop_view
 from cogs.ui.words import bar, duration, relative
 
@@ -37,7 +40,7 @@ _EDIT_TOO_OLD = 30046
 _TRIES = 3
 _AFTER_OUTAGE = 30.0  # times the usual pause, when Discord takes the outcome nowhere
 _DEADLINE = 30.0  # seconds for one message
-_PICTURE = "loss.png"
+_PICTURES = {"finetune": "loss.png", "examples": "dataset.png"}
 _BESIDE = 24  # characters of a fact that still fit beside another one
 _STOPPED = {"finetune": "Stopped. The training is cancelled at its service as well."}
 _TITLES = {
@@ -94,6 +97,11 @@ class ProgressMessages:
         async for state in runner.follow(job.id):
             if state.progress is not None:
                 speed.saw(state.progress.done)
+            if state.message_id is None and (stored := await runner.get(job.id)) is not None:
+                # A job may end while its first message is being sent, and its last state then knows of none.
+                state = replace(  # noqa: PLW2901 - the same, and where it is shown
+                    state, message_id=stored.message_id, message_posted_at=stored.message_posted_at
+                )
             delivered = await self._deliver(state, speed)
             for _ in range(_TRIES - 1):
                 if delivered:
@@ -118,19 +126,34 @@ class ProgressMessages:
             return False
         try:
             # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
-            await carry_through(self._edit_or_send(job, render(job, speed), channel_id, await _picture(job)))
+            result = await self._result(job)
+            await carry_through(self._edit_or_send(job, render(job, speed, result), channel_id, result))
         except DISCORD_FAILURES as error:
             _log.warning("The progress of job %d could not be shown (%s).", job.id, failure_in_words(error))
             return False
         return True
 
-    async def _edit_or_send(self, job: Job, shown: discord.Embed, channel_id: int, picture: bytes | None) -> None:
+    async def _result(self, job: Job) -> Result | None:
+        """What there is to show of a job that has ended, beside its last progress."""
+        if not job.state.is_final:
+            return None
+        app, progress = self._client.app, job.progress
+        if job.kind == "moderate":
+            return await screening_result(app, job)
+        if progress is None:
+            return None
+        if (dataset_id := _dataset_id(job)) is not None:
+            return await dataset_result(app.database, app.settings, dataset_id)
+        # The loss curve of a training; no picture where there is nothing to draw it with.
+        return Result(picture=await asyncio.to_thread(loss_curve, progress.curve)) if progress.curve else None
+
+    async def _edit_or_send(self, job: Job, shown: discord.Embed, channel_id: int, result: Result | None) -> None:
         """Edit the message, or post a fresh one where there is none, or none that can be edited for much longer."""
         channel = self._client.get_partial_messageable(channel_id)
-        view = _view(job)
+        view = _view(job, result)
         content: str | None = None
-        if picture is not None:
-            shown.set_image(url=f"attachment://{_PICTURE}")
+        if result is not None and result.picture is not None:
+            shown.set_image(url=f"attachment://{_PICTURES[job.kind]}")
         async with asyncio.timeout(_DEADLINE):
             if job.message_id is not None:
                 posted_at = job.message_posted_at
@@ -138,7 +161,7 @@ class ProgressMessages:
                 if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
                     try:
                         await channel.get_partial_message(job.message_id).edit(
-                            embed=shown, view=view, attachments=_files(picture)
+                            embed=shown, view=view, attachments=_files(job, result)
                         )
                     except discord.NotFound:
                         content = None  # somebody deleted it, so there is nothing to link to
@@ -148,7 +171,7 @@ class ProgressMessages:
                     else:
                         return
             sent = await channel.send(
-                content=content, embed=shown, view=view or discord.utils.MISSING, files=_files(picture)
+                content=content, embed=shown, view=view or discord.utils.MISSING, files=_files(job, result)
             )
             if content is not None and job.message_id is not None:
                 # The old message must not go on showing a bar that stands still.
@@ -171,15 +194,18 @@ class ProgressMessages:
             return True
         try:
             user = await self._client.fetch_user(job.requester_id)
-            await user.send(embed=render(job, Speed()))
+            await user.send(embed=render(job, Speed(), await self._result(job)))
         except DISCORD_FAILURES as error:
             _log.warning("The outcome of job %d could not be delivered (%s).", job.id, failure_in_words(error))
             return isinstance(error, (discord.Forbidden, discord.NotFound))
         return True
 
 
-def render(job: Job, speed: Speed) -> discord.Embed:
-    """A job as people see it: title, bar, counts, rate, time left, what it waits for, the post in hand."""
+def render(job: Job, speed: Speed, result: Result | None = None) -> discord.Embed:
+    """A job as people see it: title, bar, counts, rate, time left, what it waits for, the post in hand.
+
+    Once it has ended, its `result` takes the place of the facts and the post that it gave itself.
+    """
     progress = job.progress or Progress(0, None, "Starting.")
     lines = [foreign(progress.line)]
     fields: list[tuple[str, str, bool]] = []
@@ -195,11 +221,14 @@ def render(job: Job, speed: Speed) -> discord.Embed:
             if progress.done:
                 lines.append(f"Done until then: {_count(progress.done, progress.unit)}. It is kept.")
         case JobState.SUCCEEDED:
-            pass
-    if job.state.is_final:
-        fields += [(foreign(label), foreign(value), len(value) <= _BESIDE) for label, value in progress.facts]
-    if progress.preview is not None and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
-        fields.append(_preview(progress.preview))
+            lines += result.lines if result is not None else ()
+    if result is not None and result.fields:
+        fields += result.fields
+    else:
+        if job.state.is_final:
+            fields += [(foreign(label), foreign(value), len(value) <= _BESIDE) for label, value in progress.facts]
+        if progress.preview is not None and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+            fields.append(_preview(progress.preview))
     return embed(
         title=_TITLES.get(job.kind, job.kind),
         description="\n".join(lines),
@@ -209,14 +238,17 @@ def render(job: Job, speed: Speed) -> discord.Embed:
     )
 
 
-async def _picture(job: Job) -> bytes | None:
-    """The loss curve of a training that has ended; None where there is none, or nothing to draw it with."""
-    curve = job.progress.curve if job.progress is not None else ()
-    return await asyncio.to_thread(loss_curve, curve) if curve and job.state.is_final else None
+def _dataset_id(job: Job) -> int | None:
+    """The dataset that the outcome of /examples is about."""
+    if job.kind != "examples" or job.state is not JobState.SUCCEEDED or job.progress is None:
+        return None
+    return job.progress.dataset_id
 
 
-def _files(picture: bytes | None) -> list[discord.File]:
-    return [discord.File(io.BytesIO(picture), _PICTURE)] if picture is not None else []
+def _files(job: Job, result: Result | None) -> list[discord.File]:
+    if result is None or result.picture is None:
+        return []
+    return [discord.File(io.BytesIO(result.picture), _PICTURES[job.kind])]
 
 
 def _how_far(progress: Progress, speed: Speed) -> list[str]:
@@ -253,7 +285,11 @@ def _preview(preview: Preview) -> tuple[str, str, bool]:
     return title, "\n".join(parts), False
 
 
-def _view(job: Job) -> discord.ui.View | None:
+def _view(job: Job, result: Result | None) -> discord.ui.View | None:
     if job.state is JobState.RUNNING:
         return stop_view(job.id)
+    if result is not None and result.view is not None:
+        return result.view
+    if (dataset_id := _dataset_id(job)) is not None:
+        return dataset_view(dataset_id)
     return (choice_view(job) or next_step_view(job)) if job.state.is_final else None

@@ -15,7 +15,8 @@ from bot.pipeline.finetune import dataset_to_train, estimated_cost
 from bot.store import spending
 from cogs.ui.buttons import explained
 from cogs.ui.limits import embed, foreign
-from cogs.ui.words import dollars
+from cogs.ui.screening_review import standing
+from cogs.ui.words import dollars, money
 
 _STARTED = {
     "download": "The download has started.",
@@ -56,20 +57,21 @@ async def offer_training(interaction: discord.Interaction[Client], *, model: str
     model = model or settings.base_model
     epochs = epochs or settings.expected_epochs
     cost = estimated_cost(dataset, model, epochs, settings.token_price)
+    budget = settings.budget
     used = await spending.used_this_month(app.database, app.clock())
-    screened = f"with {foreign(dataset.screened_with)}" if dataset.screened_with else "no; /moderate does it"
+    screening = await standing(app.database, dataset)
     service = app.settings.endpoint("fine_tuning").base_url.split("/")[2]
     offer = embed(
         title=f"Train a voice on dataset {dataset.id}?",
         description=_what_the_button_does(settings.job_id),
         fields=[
             ("Examples", f"{dataset.training_count:,}, and {dataset.held_out_count:,} held out", True),
-            ("Screened", screened, True),
+            ("Screening", screening.words + ("" if screening.is_settled else "; /moderate does it"), True),
             ("Service", foreign(service), True),
             ("Model", foreign(model), True),
             ("Training", f"{dataset.tokens:,} tokens × {epochs} epochs", True),
-            ("Cost", f"about {dollars(cost)}, an estimate", True),
-            ("Budget", f"{dollars(used)} of {dollars(settings.budget.monthly_limit)} used this month", True),
+            ("Cost", f"about {money(cost, budget)}, an estimate", True),
+            ("Budget", f"{money(used, budget)} of {dollars(budget.monthly_limit)} used this month", True),
         ],
         footer="OpenAI takes no fine-tuning from new customers, and from nobody after 2027-01-06."
         " /generate works without training.",

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from bot.config import BudgetSettings
+from cogs.ui.limits import foreign
+
+_SMALLEST = 0.0001  # the last digit that is shown of an amount of money
+_SIGNS = {"EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
+
 
 def duration(seconds: float) -> str:
     """About how long, in the largest fitting unit."""
@@ -21,9 +27,22 @@ def relative(moment: float) -> str:
 
 def dollars(amount: float) -> str:
     """An amount of money; small ones keep their first digits."""
-    if 0 < amount < 0.0001:  # noqa: PLR2004 - the last digit shown
-        return "under $0.0001"
-    return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"  # noqa: PLR2004 - ten cents
+    return f"under ${_SMALLEST}" if 0 < amount < _SMALLEST else f"${_digits(amount)}"
+
+
+def money(amount: float, budget: BudgetSettings) -> str:
+    """An amount of dollars, and what that is in the owner's currency where one and its rate are set."""
+    own = amount * budget.currency_rate
+    if not budget.currency or own < _SMALLEST:
+        return dollars(amount)
+    sign = _SIGNS.get(budget.currency.upper(), budget.currency)
+    is_word = any(map(str.isalpha, sign))
+    shown = f"{_digits(own)} {sign}" if is_word else f"{sign}{_digits(own)}"
+    return f"{dollars(amount)} (about {foreign(shown)} at your rate)"
+
+
+def _digits(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.4f}"  # noqa: PLR2004 - ten cents
 
 
 def bar(done: int, total: int, width: int = 20) -> str:

@@ -33,7 +33,7 @@ async def test_a_person_walks_from_the_download_to_receipts(visit: Visit):
         await visitor.picture("03 downloaded")
         await visitor.presses("Make training data")
         await visitor.sees("examples to train on", visitor.message("Making training data"))
-        await visitor.presses("Screen it")
+        await visitor.presses("Moderate next")
         await visitor.sees("left to train on", visitor.message("Screening training data"))
         await visitor.picture("04 screened")
         await visitor.presses("Train a voice")

@@ -14,7 +14,7 @@ from simcord import interactions
 from simcord.actors import MemberActor
 from simcord.backend import serializers
 from simcord.enums import ComponentType, InteractionType
-from simcord.results import InteractionResult, ResponseMessage
+from simcord.results import InteractionResult, ResponseMessage, to_discord_message
 from tenacity import wait_none
 
 from bot.config import Settings
@@ -173,6 +173,28 @@ async def together(world: World, *presses: tuple[MemberActor, discord.Message, s
     return [InteractionResult(world.env, record) for record in records]
 
 
+async def forged(
+    world: World, actor: MemberActor, message: discord.Message, custom_id: str, values: list[str] | None = None
+) -> InteractionResult:
+    """A press, or with `values` a choice, on a message that this person may never have been shown."""
+    backend = world.env.backend
+    kind = ComponentType.BUTTON if values is None else ComponentType.STRING_SELECT
+    record, payload = interactions.base_payload(
+        backend,
+        type=InteractionType.MESSAGE_COMPONENT,
+        channel_id=world.channel.id,
+        guild_id=actor.guild.id,
+        user_id=actor.id,
+        data={"custom_id": custom_id, "component_type": kind} | ({} if values is None else {"values": values}),
+    )
+    stored = backend.get_message(world.channel.id, message.id)
+    payload["message"] = dict(serializers.message_payload(backend, stored))
+    record.source_message_id = stored.id
+    backend.emit("INTERACTION_CREATE", payload)
+    await world.env.settle()
+    return InteractionResult(world.env, record)
+
+
 # --- what people see ----------------------------------------------------------------------------------------------
 
 
@@ -205,7 +227,8 @@ def at_work(message: discord.Message) -> bool:
 
 def buttons(message: discord.Message) -> list[str]:
     """The labels of a message's buttons."""
-    return [child.label or "" for row in message.components for child in row.children]  # type: ignore[union-attr]
+    parts = [child for row in message.components for child in row.children]  # type: ignore[union-attr]
+    return [part.label or "" for part in parts if isinstance(part, discord.Button)]
 
 
 def buttons_of(message: discord.Message) -> str:
@@ -215,6 +238,11 @@ def buttons_of(message: discord.Message) -> str:
 def now(world: World, message: discord.Message) -> discord.Message:
     """The message as it stands now."""
     return next(found for found in world.messages if found.id == message.id)
+
+
+def as_it_stands(world: World, message: discord.Message) -> discord.Message:
+    """A message that only one person sees, as it stands now."""
+    return to_discord_message(world.env, world.env.backend.get_message(message.channel.id, message.id))
 
 
 async def becomes(world: World, message: discord.Message, *words: str) -> discord.Message:

@@ -368,7 +368,7 @@ async def test_next_step_stop_and_training_buttons_survive_a_restart(small: Worl
     offer = answer(await small.owner.slash(small.channel, "finetune"))
     shown = shown_with(small, "Making training data")[-1]
     await small.restart()
-    await small.owner.click(now(small, shown), label="Screen it")
+    await small.owner.click(now(small, shown), label="Moderate next")
     assert "set aside" in line(await outcome(small, "moderate"))
     small.openai.training_seconds = 60.0
     (started,) = await together(small, (small.owner, offer.message, "Start training"))

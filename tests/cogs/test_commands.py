@@ -52,7 +52,7 @@ async def test_the_five_stages_one_after_the_other_by_their_buttons(small: World
     assert buttons(shown) == ["Make training data"]
     for label, command in (
         ("Make training data", "examples"),
-        ("Screen it", "moderate"),
+        ("Moderate next", "moderate"),
         ("Train a voice", "finetune"),
     ):
         pressed = await small.reviewer.click(shown, label=label)

@@ -71,7 +71,9 @@ async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
 def other_blog(world: World, name: str = NAME, posts: int = 14) -> StandInBlog:
     blog = world.tumblr.add_blog(name, title="Tides", owned=False)
     for number in range(posts):
-        world.tumblr.add_post(blog, text_post(f"high water {number}, {MARK} and all, at the pier. " * 8, number))
+        # No two alike: /examples leaves out what nearly repeats itself.
+        words = (f"{word}-{number}-{turn}" for turn in range(8) for word in ("high", "water", "at", "the", "pier"))
+        world.tumblr.add_post(blog, text_post(f"{MARK} and all: {' '.join(words)}.", number))
     return blog
 
 
@@ -393,7 +395,7 @@ async def test_a_process_that_ended_before_the_file_was_written_writes_it_at_the
         def fails(*_: object) -> None:
             raise PermissionError(13, "no")
 
-        patch.setattr(training_file, "write_training_file", fails)
+        patch.setattr(training_file, "put_files", fails)
         text = await consent(world, "revoke", blog=NAME)
         assert text.startswith("training_data.jsonl cannot be written (PermissionError)")
     assert await count(world, "examples", world.tumblr.blogs[NAME]) == 0

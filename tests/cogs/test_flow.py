@@ -27,7 +27,7 @@ async def test_the_tour_notices_a_post_that_nobody_approved(world: World, capsys
 async def test_the_owner_sees_what_was_left_out_of_the_training_data(world: World):
     await up_to(world, "download")
     done = await stage(world, "examples")
-    left_out = next(f.value for f in done.embeds[0].fields if f.name == "Posts that are no examples")
+    left_out = next(f.value for f in done.embeds[0].fields if f.name == "Left out")
     assert "4 ask or answer" in (left_out or "")
     assert "4 reblog" in (left_out or "")
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import discord
 import pytest
 
+from bot.config import BudgetSettings
 from bot.demo.world import GUILD_ID, World, describe
 from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
 from cogs.ui.progress_message import Speed, render
-from cogs.ui.words import bar, dollars, duration
+from cogs.ui.words import bar, dollars, duration, money
 from tests.cogs.acts import (
     QUICK,
     TITLES,
@@ -190,4 +191,24 @@ def test_words():
     assert bar(5, 10, 4) == "██░░"
     assert bar(99, 10, 4) == "████"
     assert [duration(s) for s in (0.2, 59, 60, 3600, 5400)] == ["1 s", "59 s", "1 min", "1 h", "1 h 30 min"]
-    assert [dollars(a) for a in (0, 0.0003, 0.5, 12)] == ["$0.00", "$0.0003", "$0.50", "$12.00"]
+    assert [dollars(a) for a in (0, 0.0003, 0.5, 1234)] == ["$0.00", "$0.0003", "$0.50", "$1,234.00"]
+    assert dollars(0.00001) == "under $0.0001"
+
+
+@pytest.mark.parametrize(
+    ("currency", "rate", "shown"),
+    [
+        ("", 0.0, "$2.00"),
+        ("EUR", 0.0, "$2.00"),
+        ("", 0.9, "$2.00"),
+        ("EUR", 0.9, "$2.00 (about €1.80 at your rate)"),
+        ("gbp", 0.01, "$2.00 (about £0.0200 at your rate)"),
+        ("€", 0.9, "$2.00 (about €1.80 at your rate)"),
+        ("CHF", 1000.0, "$2.00 (about 2,000.00 CHF at your rate)"),
+        ("kr.", 10.0, "$2.00 (about 20.00 kr. at your rate)"),
+        ("**<@1>", 1.0, "$2.00 (about \\*\\*<\u200b@1>2.00 at your rate)"),
+        ("EUR", 1e-9, "$2.00"),
+    ],
+)
+def test_money_in_the_owners_currency_where_it_and_its_rate_are_set(currency: str, rate: float, shown: str):
+    assert money(2.0, BudgetSettings(currency=currency, currency_rate=rate)) == shown
