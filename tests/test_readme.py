@@ -19,6 +19,52 @@ from tests.cogs.acts import buttons, small_world, written
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 
+EXAMPLES, SCREENING = "tests/pipeline/test_examples.py", "tests/cogs/test_screening.py"
+LEARNS_FROM = {
+    "Only your own words.": [(EXAMPLES, "test_only_the_owners_own_words_become_examples")],
+    "An example is a published post that holds nothing but text of yours: no reblog, no ask, no submission, no picture.": [
+        (EXAMPLES, "test_only_the_owners_own_words_become_examples")
+    ],
+    "With `include_answers` the asks that you answered come along, with `include_reblog_comments` what you wrote below a "
+    "reblogged post.": [(EXAMPLES, "test_answers_and_comments_come_along_only_when_asked_for")],
+    "Filters.": [(EXAMPLES, "test_everything_that_is_left_out_is_counted_by_its_reason")],
+    "`date_limit` leaves out what is older.": [(EXAMPLES, "test_the_date_limit_is_inclusive")],
+    "`filtered_words` leaves out posts in which one of its patterns is found, whatever the case.": [
+        (EXAMPLES, "test_filtered_words_are_patterns_in_any_case")
+    ],
+    "`post_limit` keeps the newest of each blog that are left.": [
+        (EXAMPLES, "test_post_limit_counts_what_the_filters_leave")
+    ],
+    "Of posts that are the same, or nearly, the newest stays.": [
+        (EXAMPLES, "test_of_posts_that_are_nearly_the_same_the_newest_stays")
+    ],
+    "`example_token_limit` leaves out what is longer.": [
+        (EXAMPLES, "test_everything_that_is_left_out_is_counted_by_its_reason")
+    ],
+    "Nothing is lost from sight.": [(EXAMPLES, "test_everything_that_is_left_out_is_counted_by_its_reason")],
+    "Whatever was left out is counted by its reason, and shown by a button.": [
+        ("tests/cogs/test_examples.py", "test_a_reason_leads_to_its_posts_with_links")
+    ],
+    "Held out.": [(EXAMPLES, "test_the_newest_tenth_is_held_out_and_never_in_the_training_file")],
+    "The newest posts, as many as `held_out_share` says, are never trained on.": [
+        (EXAMPLES, "test_the_newest_tenth_is_held_out_and_never_in_the_training_file")
+    ],
+    "Edited by hand.": [(EXAMPLES, "test_an_edited_file_is_taken_in_as_a_new_dataset")],
+    "A `training_data.jsonl` that you edited becomes a dataset of its own with the next `/examples`; a line that cannot be "
+    "used is named, and nothing is overwritten.": [
+        (EXAMPLES, "test_an_edited_file_is_taken_in_as_a_new_dataset"),
+        (EXAMPLES, "test_a_broken_edit_is_named_by_its_line_and_nothing_is_overwritten"),
+    ],
+    "Screened once.": [("tests/pipeline/test_moderate.py", "test_each_text_is_judged_once_over_all_runs")],
+    "A text that was judged is not sent again.": [
+        ("tests/pipeline/test_moderate.py", "test_each_text_is_judged_once_over_all_runs")
+    ],
+    "What is flagged is set aside until somebody decides, and who decided what is kept.": [
+        (SCREENING, "test_keep_one_drop_one_keep_a_category_and_the_file_follows")
+    ],
+}
+"""Each sentence under "What it learns from", and the tests that fail when it stops being true."""
+
 PROMISES = {
     "Never twice, never lost.": [
         ("tests/pipeline/test_publish.py", "test_never_twice_and_never_lost"),
@@ -103,14 +149,17 @@ def commands(kind: str) -> list[str]:
 # --- promises -------------------------------------------------------------------------------------------------
 
 
-def test_every_promise_has_its_tests():
-    promised = " ".join(section("What it promises").replace("**", "").split())
+@pytest.mark.parametrize(("title", "known"), [("What it promises", PROMISES), ("What it learns from", LEARNS_FROM)])
+def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
+    promised = " ".join(section(title).replace("**", "").split())
     sentences = re.split(r"(?<=\.) (?:- )?", promised.removeprefix("- "))
-    assert sorted(sentences) == sorted(PROMISES)
+    assert sorted(sentences) == sorted(known)
 
 
 @pytest.mark.parametrize(
-    ("file", "function"), sorted({test for tests in PROMISES.values() for test in tests}), ids=lambda value: value
+    ("file", "function"),
+    sorted({test for known in (PROMISES, LEARNS_FROM) for tests in known.values() for test in tests}),
+    ids=lambda value: value,
 )
 def test_the_tests_of_the_promises_exist(file: str, function: str):
     assert re.search(rf"^(async )?def {function}\(", (REPOSITORY / file).read_text("utf-8"), re.MULTILINE)
