@@ -140,7 +140,7 @@ def openai_spec() -> Spec:
 async def _traffic(directory: Path) -> Traffic:
     async with open_world(directory) as world:
         world.openai.training_seconds = 0.3
-        hurry_models(world)
+        hurry_models(world, deadline=10.0)  # nothing here is meant to be late, however busy the machine is
         files: dict[str, StoredFile] = {}
         await _answers_that_say_no(world)
         await _first_drafts(world)
@@ -148,7 +148,7 @@ async def _traffic(directory: Path) -> Traffic:
         files |= world.openai.state.files
         await _rest_of_the_buttons(world)
         await world.restart()
-        hurry_models(world)
+        hurry_models(world, deadline=10.0)  # nothing here is meant to be late, however busy the machine is
         await _after_the_restart(world)
         files |= world.openai.state.files
         return Traffic(

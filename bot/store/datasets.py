@@ -298,41 +298,6 @@ async def posts_set_aside(database: Database) -> set[tuple[str, str]]:
     )
 
 
-async def judged(database: Database, hashes: Sequence[str], model: str) -> dict[str, tuple[str, ...]]:
-    """The categories flagged for each text judged before; an empty tuple means clean. Unjudged texts are absent."""
-    found: dict[str, tuple[str, ...]] = {}
-    # A page at a time, so that neither a connection nor the event loop is held for long.
-    for start in range(0, len(hashes), _PAGE):
-        async with database.read() as connection:
-            rows = await connection.execute_fetchall(
-                "SELECT content_hash, flagged, categories FROM judgements"
-                " WHERE model = ? AND content_hash IN (SELECT value FROM json_each(?))",
-                (model, json.dumps(hashes[start : start + _PAGE])),
-            )
-        for row in rows:
-            categories: list[str] = json.loads(row["categories"])
-            found[row["content_hash"]] = (tuple(categories) or ("unnamed",)) if row["flagged"] else ()
-    return found
-
-
-async def add_judgement(
-    connection: aiosqlite.Connection,
-    content_hash: str,
-    model: str,
-    *,
-    flagged: bool,
-    categories: Sequence[str],
-    scores: Mapping[str, float],
-    now: float,
-) -> None:
-    """Remember what a model said of a text."""
-    await connection.execute(
-        "INSERT OR REPLACE INTO judgements (content_hash, model, flagged, categories, scores, judged_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (content_hash, model, flagged, json.dumps(list(categories)), json.dumps(dict(scores)), now),
-    )
-
-
 async def set_aside(
     connection: aiosqlite.Connection, dataset_id: int, reasons: Mapping[int, str], *, model: str, now: float
 ) -> None:

@@ -87,21 +87,6 @@ async def test_what_must_not_be_shown(db: Database):
     assert await datasets.posts_set_aside(db) == set()
 
 
-async def test_judgements_are_kept_by_text_and_model(db: Database):
-    async with db.write() as connection:
-        for content, flagged, categories in (("a", True, ["hate"]), ("b", False, []), ("c", True, [])):
-            await datasets.add_judgement(
-                connection, content, "judge", flagged=flagged, categories=categories, scores={"hate": 0.5}, now=1.0
-            )
-    assert await datasets.judged(db, ["a", "b", "c", "d"], "judge") == {"a": ("hate",), "b": (), "c": ("unnamed",)}
-    assert await datasets.judged(db, ["a"], "another") == {}
-    assert await datasets.judged(db, [], "judge") == {}
-    assert len(await datasets.judged(db, [*map(str, range(40_000)), "a"], "judge")) == 1
-
-
-# --- what it is made of ---------------------------------------------------------------------------------------
-
-
 async def store(db: Database, *found: dict[str, Any], blog: str = "b") -> None:
     """Posts of a blog: what is given is laid over a plain one of the moment 100 times its id."""
     read = [
