@@ -1,7 +1,8 @@
 """A real process of the bot, without a Discord client: what a kill must not hurt. Started by the tests beside it.
 
 `python -m tests.process.bot_process CONFIG [download]` goes on with whatever was under way, begins a download if asked
-and none is active, prints "up" when it works and "done" when nothing is left to do.
+and none is active, prints "up" when it works and "done" when nothing is left to do. A job with an option is asked for
+as `moderate:batch`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ PACE = Pace(
 async def main(config: Path, kinds: list[str]) -> None:
     app = App(load_settings(config, environment={}, secrets_directory=None), config, pace=PACE)
     await app.start()
-    for kind in kinds:
+    for wanted in kinds:
+        kind, *options = wanted.split(":")
         with contextlib.suppress(JobAlreadyRunning):
-            await app.runner.submit(kind, {}, requested_by="test", requester_id=None, channel_id=None)
+            parameters = dict.fromkeys(options, True)
+            await app.runner.submit(kind, parameters, requested_by="test", requester_id=None, channel_id=None)
     print("up", flush=True)
     while await app.runner.active() or await _uploading(app):
         await asyncio.sleep(0.02)
