@@ -101,8 +101,7 @@ async def summary(database: Database, dataset_id: int) -> Screening:
     decided = await store.decisions(database, dataset_id)
     flagged = await store.flags(database, dataset_id)
     total = await store.example_count(database, dataset_id)
-    verdicts = Verdicts(decided)
-    acts = {position: verdict.act for position in flagged if (verdict := verdicts.of(position, flagged[position]))}
+    acts = await asyncio.to_thread(_acts, flagged, Verdicts(decided))
     skips = [decision.person.name for decision in decided if decision.act is Act.SKIP]
     return Screening(
         dataset_id=dataset_id,
@@ -113,7 +112,7 @@ async def summary(database: Database, dataset_id: int) -> Screening:
         set_aside=len(await store.reasons_set_aside(database, dataset_id)),
         undecided=len(flagged) - len(acts),
         kept=sum(act is Act.KEEP for act in acts.values()),
-        by_category=_by_category(flagged, acts),
+        by_category=await asyncio.to_thread(_by_category, flagged, acts),
         thresholds=thresholds(decided),
         skipped_by=skips[-1] if skips and not dataset.screened_with else None,
     )
@@ -316,11 +315,7 @@ async def _decide(database: Database, dataset_id: int, decision: Decision, train
             found, _ = await _evaluated(database, dataset, dataset.screened_with, thresholds(decided))
         known = await store.flags(database, dataset_id) if found is None else found
         after = await asyncio.to_thread(_reasons, known, Verdicts(decided))
-        changed = {
-            position: after.get(position)
-            for position in before.keys() | after.keys()
-            if before.get(position) != after.get(position)
-        }
+        changed = await asyncio.to_thread(_changed, before, after)
         async with database.write() as connection:
             await store.add_decisions(connection, dataset_id, [decision])
             if found is not None:
@@ -351,6 +346,16 @@ def _reasons(found: Mapping[int, Flags], verdicts: Verdicts) -> dict[int, str]:
     positions = found.keys() | verdicts.positions
     reasons = {position: verdicts.set_aside(position, found.get(position, {})) for position in sorted(positions)}
     return {position: reason for position, reason in reasons.items() if reason is not None}
+
+
+def _changed(before: Mapping[int, str], after: Mapping[int, str]) -> dict[int, str | None]:
+    positions = before.keys() | after.keys()
+    return {position: after.get(position) for position in positions if before.get(position) != after.get(position)}
+
+
+def _acts(found: Mapping[int, Flags], verdicts: Verdicts) -> dict[int, Act]:
+    """What was decided about each of the flagged examples that anything was decided about."""
+    return {position: verdict.act for position in found if (verdict := verdicts.of(position, found[position]))}
 
 
 def _by_category(found: Mapping[int, Flags], acts: Mapping[int, Act]) -> tuple[CategoryCount, ...]:
