@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiosqlite
 import msgspec
 from pydantic import SecretStr, ValidationError
 
@@ -20,7 +21,10 @@ from bot.config import (
     Settings,
     TumblrSettings,
     Use,
+    option_text,
+    parse_options,
     secrets_elsewhere,
+    with_options,
     write_options,
     write_secrets,
 )
@@ -30,13 +34,15 @@ from bot.errors import (
     BotError,
     ConnectionFailed,
     NothingToDo,
+    OptionRefused,
     SettingsError,
     TumblrError,
     TumblrNotFound,
 )
 from bot.jobs.background import Background, report_unexpected
 from bot.jobs.runner import JSON, Job, JobRunner
-from bot.language.endpoint import Endpoint, ModelService
+from bot.language.endpoint import ModelService
+from bot.model_services import ModelServices
 from bot.pipeline import decide, screening
 from bot.pipeline.download import AT_ONCE, Wanted, download
 from bot.pipeline.examples import ExampleRules, make_examples
@@ -49,23 +55,21 @@ from bot.pipeline.retention import delete_posts, forget_blog, keep_retention
 from bot.pipeline.screening import Flagged, Screening
 from bot.posts import Blog
 from bot.progress import Progress
-from bot.store import consents
+from bot.store import consents, spending, voices
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
+from bot.store.audit import record
 from bot.store.consents import Consent
 from bot.store.database import Database, carry_through
 from bot.store.facts import get_fact, set_fact
 from bot.store.purge import Purged
-from bot.training import Training, Voice, VoiceKind
+from bot.training import Offer, TrainingState
 from bot.tumblr.client import Account, Tumblr, TumblrCredentials
 from bot.tumblr.connect import RequestToken, access_token, read_verifier, request_token
 from bot.tumblr.identifiers import parse_identifier
 from bot.tumblr.quota import MINUTE_CALLS, RESERVED, Governor, GovernorState
 from bot.tumblr.values import as_mapping
-from bot.voices.few_shot import FewShot
-from bot.voices.fine_tuned import FineTuned
-from bot.voices.protocol import Writer
-from bot.voices.register import voice_for_writing
+from bot.voice_desk import VoiceDesk
 
 _log = logging.getLogger(__name__)
 _QUOTA = "Tumblr's quota"
@@ -113,7 +117,8 @@ class App:
         self._to_end_batches = asyncio.Event()
         self._to_purge = asyncio.Event()
         self._next_purge = 0.0  # unix seconds
-        self._services: dict[str, ModelService] = {}
+        self._services = ModelServices(lambda: self.settings)
+        self._voices: VoiceDesk | None = None
         self.background = Background()
         self._database: Database | None = None
         self._stopped = False
@@ -143,6 +148,13 @@ class App:
             raise RuntimeError("the app has not been started")
         return self._runner
 
+    @property
+    def voices(self) -> VoiceDesk:
+        """What people do about voices. Raises RuntimeError before `start()`."""
+        if self._voices is None:
+            raise RuntimeError("the app has not been started")
+        return self._voices
+
     async def start(self) -> None:
         """Open the store and go on with whatever was under way.
 
@@ -150,6 +162,14 @@ class App:
             BotError: the store cannot be opened.
         """
         self._database = await Database.open(self.settings.database_file)
+        self._voices = VoiceDesk(
+            self._database,
+            self._services,
+            settings=lambda: self.settings,
+            remember=self._remember,
+            poll_seconds=self.pace.training_poll,
+            clock=self.clock,
+        )
         await self._recall_quota()
         await self.background.start()
         stages = {
@@ -190,8 +210,7 @@ class App:
 
     async def close_connections(self) -> None:
         """Close what talks to the services; enough where the app was never started, as in `check`."""
-        for service in self._services.values():
-            await service.close()
+        await self._services.close()
         await self.tumblr.close()
         await self.tumblr_in_bulk.close()
 
@@ -227,6 +246,23 @@ class App:
         self._to_upload.set()
         return self._changed(draft)
 
+    async def change_options(self, values: Mapping[str, object], person: Person) -> str:
+        """Put options (dotted names) into force and into config.toml; returns a sentence if that will not last.
+
+        Raises:
+            OptionRefused: a value is not allowed; nothing was changed.
+        """
+        try:
+            new = parse_options(values)
+        except SettingsError as error:
+            raise OptionRefused(" ".join(error.problems), "Nothing was changed.") from None
+        changed = with_options(self.settings, new)
+        async with self.database.write() as connection:
+            for name in new:
+                before, after = option_text(self.settings, name), option_text(changed, name)
+                await record(connection, person, "set option", name, now=self.clock(), before=before, after=after)
+        return await self._choose(new)
+
     async def known_blogs(self) -> list[str]:
         """Names of blogs that a person may mean: the account's, those with consent, those that are here."""
         own = [blog.name for blog in await consents.own_blogs(self.database)]
@@ -240,11 +276,95 @@ class App:
             await draft_store.show_again(connection, draft_id, channel_id)
         self.drafts_changed.set()
 
-    async def cancel_job(self, job_id: int) -> Job | None:
+    async def cancel_job(self, job_id: int, person: Person) -> Job | None:
         """Stop a job; its training or batches are then cancelled at the service too. None when there is no such job."""
+        async with self.database.write() as connection:
+            await record(connection, person, "stop", f"job {job_id}", now=self.clock())
         job = await self.runner.cancel(job_id)
         self.background.spawn(f"after job {job_id}", self._once_stopped(job_id))
         return job
+
+    async def start_training(self, offer_id: int, person: Person, channel_id: int | None) -> Job:
+        """Begin what was offered: the one press that lets files be uploaded, and paid for.
+
+        Raises:
+            NothingToDo: there is no such offer, or somebody has begun it already.
+            JobAlreadyRunning: another training is under way.
+        """
+        offer = await voices.get_offer(self.database, offer_id)
+        if offer is None:
+            raise NothingToDo("This offer is gone.", "Use /finetune to see one that holds.")
+        if offer.job_id is not None:
+            raise NothingToDo("This training was begun already.", "Use /finetune to begin another one.")
+        return await self._submit_training(offer, person, channel_id)
+
+    async def retry_training(self, job_id: int, person: Person, channel_id: int | None) -> Job:
+        """Do the same again: what was refused halfway goes on from there, what is over begins anew.
+
+        Raises:
+            NothingToDo: there is no such training, or it has given a voice.
+            JobAlreadyRunning: a training is under way.
+        """
+        training = await self.voices.training_of(job_id)
+        if training.state is TrainingState.SUCCEEDED:
+            raise NothingToDo("This training has given a voice.", "/voices shows it.")
+        job = await self.runner.get(job_id)
+        offer_id = int(str(job.parameters["offer_id"])) if job else 0
+        offer = await voices.get_offer(self.database, offer_id)
+        if offer is None:
+            raise NothingToDo("This offer is gone.", "Use /finetune to see one that holds.")
+        if training.state.is_final:
+            return await self._submit_training(offer, person, channel_id)
+        reopened = await self._reopened(job_id, person, "retry training")
+        if reopened is None:
+            raise NothingToDo("This training is gone.", "Use /finetune to begin one.")
+        return reopened
+
+    async def allow_more(self, job_id: int, dollars: float, person: Person) -> Job | None:
+        """Let this month have more than its limit, and the job that stopped at it go on. None: no such job.
+
+        Raises:
+            NothingToDo: the job does not wait for money.
+            JobAlreadyRunning: one of its kind is under way.
+        """
+        job = await self.runner.get(job_id)
+        if job is not None and job.missing_dollars is None:
+            raise NothingToDo("This job does not wait for money any more.", "Its message says how it stands.")
+
+        async def beside(connection: aiosqlite.Connection, _job_id: int) -> None:
+            await spending.allow(connection, person, dollars, now=self.clock())
+            await record(
+                connection, person, "allow more", "this month", now=self.clock(), after=f"{dollars:.2f} dollars more"
+            )
+
+        return await self.runner.reopen(job_id, beside=beside)
+
+    async def _submit_training(self, offer: Offer, person: Person, channel_id: int | None) -> Job:
+        async def beside(connection: aiosqlite.Connection, job_id: int) -> None:
+            await voices.take_offer(connection, offer.id, job_id)
+            await record(
+                connection,
+                person,
+                "start training",
+                f"dataset {offer.dataset_id}",
+                now=self.clock(),
+                after=f"{offer.model}, {offer.epochs} epochs, about {offer.cost:.2f} dollars",
+            )
+
+        return await self.runner.submit(
+            "finetune",
+            {"offer_id": offer.id},
+            requested_by=person.name,
+            requester_id=person.id,
+            channel_id=channel_id,
+            beside=beside,
+        )
+
+    async def _reopened(self, job_id: int, person: Person, action: str) -> Job | None:
+        async def beside(connection: aiosqlite.Connection, number: int) -> None:
+            await record(connection, person, action, f"job {number}", now=self.clock())
+
+        return await self.runner.reopen(job_id, beside=beside)
 
     def _changed(self, draft: Draft) -> Draft:
         self.drafts_changed.set()
@@ -609,24 +729,13 @@ class App:
             clock=self.clock,
         )
 
-    def _finetune(self, job: Job) -> AsyncIterator[Progress]:
-        service = self.service("fine_tuning")
-        parameters = job.parameters
-        return finetune(
-            self.database,
-            FineTuned(service),
-            job_id=job.id,
-            dataset_id=int(str(parameters["dataset_id"])),
-            base_url=service.endpoint.base_url,
-            model=str(parameters["model"]),
-            epochs=int(str(parameters["epochs"])),
-            token_price=self.settings.token_price,
-            monthly_limit=self.settings.budget.monthly_limit,
-            service_job_id=self.settings.job_id or None,
-            on_success=self._remember_model,
-            poll_seconds=self.pace.training_poll,
-            clock=self.clock,
-        )
+    async def _finetune(self, job: Job) -> AsyncIterator[Progress]:
+        offer = await voices.get_offer(self.database, int(str(job.parameters["offer_id"])))
+        if offer is None:
+            raise NothingToDo("What was to be trained is gone.", "Use /finetune again.")
+        course = self.voices.course(offer, self.voices.follow_success)
+        async for progress in finetune(course, job_id=job.id, service_job_id=self.settings.job_id or None):
+            yield progress
 
     async def _generate(self, job: Job) -> AsyncIterator[Progress]:
         desk = await self._desk()
@@ -642,43 +751,16 @@ class App:
     # --- the parts that stages share --------------------------------------------------------------------------
 
     def service(self, use: Use) -> ModelService:
-        """The connection for "generation", "fine_tuning" or "moderation".
-
-        Raises:
-            NothingToDo: no API key is set for it.
-        """
-        if use not in self._services:
-            options = self.settings.endpoint(use)
-            if not options.api_key.get_secret_value():
-                raise NothingToDo(
-                    "There is no API key for the model service.",
-                    f"Set `api_key` under [openai] or [openai.{use}], best as an environment variable.",
-                )
-            self._services[use] = ModelService(Endpoint(options.base_url, options.api_key, options.model))
-        return self._services[use]
-
-    async def voice(self) -> Voice:
-        """The voice that /generate writes with."""
-        settings = self.settings
-        generation = settings.endpoint("generation")
-        return await voice_for_writing(
-            self.database,
-            fine_tuned_model=settings.fine_tuned_model,
-            fine_tuned_base_url=settings.endpoint("fine_tuning").base_url,
-            few_shot_model=generation.model,
-            few_shot_base_url=generation.base_url,
-            developer_message=settings.developer_message,
-            user_message=settings.user_message,
-            now=self.clock(),
-        )
+        """The connection for "generation", "fine_tuning" or "moderation". Raises NothingToDo without a key for it."""
+        return self._services.use(use)
 
     async def _desk(self) -> Desk:
         settings = self.settings
-        voice = await self.voice()
+        voice = await self.voices.current()
         return Desk(
             database=self.database,
             voice=voice,
-            writer=self._writer(voice),
+            writer=self.voices.writer(voice),
             tagging=Tagging(self.service("generation"), settings.tags_developer_message, settings.tags_chance),
             blog=parse_identifier(settings.upload_blog_identifier) if settings.upload_blog_identifier else "",
             upload_state=settings.tumblr.upload_state,
@@ -693,25 +775,9 @@ class App:
             ),
         )
 
-    def _writer(self, voice: Voice) -> Writer:
-        if voice.kind is VoiceKind.FEW_SHOT:
-            return FewShot(self.database, self.service("generation"), seed=voice.id)
-        service = self.service("fine_tuning")
-        if service.endpoint.base_url != voice.base_url:
-            raise NothingToDo(
-                f"The voice {voice.name} lives at another service than [openai.fine_tuning] names.",
-                f"Set `base_url` there to {voice.base_url}, or train a new voice.",
-            )
-        return FineTuned(service)
-
-    async def _remember_model(self, training: Training) -> None:
-        """config.toml follows the newest model, as it did in tumblrbot."""
-        values = {"fine_tuned_model": training.fine_tuned_model or "", "job_id": ""}  # no job is under way any more
-        await self._remember(values)  # the voice is in the register, which is what counts
-
     async def _remember(self, values: Mapping[str, object]) -> bool:
         """Use options from now on; returns whether config.toml has them too: it may be read-only in a container."""
-        self.settings = self.settings.model_copy(update=dict(values))
+        self.settings = with_options(self.settings, values)
         try:
             await asyncio.to_thread(write_options, self._settings_path, values)
         except (OSError, BotError) as error:
@@ -755,8 +821,7 @@ class App:
             self.drafts_changed.set()
 
     async def _cancel_trainings(self) -> None:
-        if self.settings.endpoint("fine_tuning").api_key.get_secret_value():
-            await cancel_abandoned(self.database, FineTuned(self.service("fine_tuning")), clock=self.clock)
+        await cancel_abandoned(self.database, self.voices.trainer_of, clock=self.clock)
 
     async def _end_batches(self) -> float | None:
         if not self.can_screen:

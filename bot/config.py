@@ -27,6 +27,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -46,6 +47,7 @@ from pydantic_settings import (
 from bot.drafts import UploadState
 from bot.errors import SettingsError
 from bot.examples import compile_pattern
+from bot.training import TrainingApi
 
 logger = logging.getLogger(__name__)
 
@@ -223,6 +225,16 @@ Upload = Annotated[
     Allowed("STATE", "one of " + ", ".join(state.value for state in UploadState)),
 ]
 
+Api = Annotated[
+    TrainingApi,
+    BeforeValidator(_strip),
+    _Blank,
+    Allowed("API", "one of " + ", ".join(api.value for api in TrainingApi)),
+]
+Price = Annotated[
+    float | None, Field(ge=0, allow_inf_nan=False), _Blank, Allowed("DOLLARS", 'a number, 0 or more, or "" for none')
+]
+
 NO_SECRET = SecretStr("")
 
 
@@ -285,6 +297,11 @@ class FineTuningSettings(Section):
     base_url: Address = Field(default="", description="The service that fine-tunes, if it is not the one of [openai].")
     api_key: Secret = Field(default=NO_SECRET, description="The key for that service, if it has one of its own.")
     model: Name = Field(default="", description="The model to start from; left empty, that is base_model.")
+    api: Api = Field(
+        default=TrainingApi.AUTO,
+        description="How that service takes trainings: openai (its files and fine-tuning jobs), azure (the same,"
+        " with files as Azure wants them), together (Together's own); auto goes by the address.",
+    )
 
 
 class ModerationSettings(Section):
@@ -422,9 +439,10 @@ class Settings(BaseSettings):
     expected_epochs: FromOne = Field(
         default=3, description="How many times fine-tuning goes through the examples, for the estimate of its cost."
     )
-    token_price: Dollars = Field(
-        default=5.0,
-        description="US dollars for a million tokens of fine-tuning base_model, for the estimate of its cost.",
+    token_price: Price = Field(
+        default=None,
+        description="US dollars for a million tokens of fine-tuning base_model, for the estimate of its cost; left"
+        " empty, a table of known prices is used.",
     )
     job_id: Name = Field(
         default="", description="A fine-tuning job that is already under way at the service, to be followed to its end."
@@ -483,6 +501,10 @@ class Settings(BaseSettings):
     @property
     def database_file(self) -> Path:
         return self.data_directory / "bot.sqlite3"
+
+    def training_price(self, model: str) -> float | None:
+        """The owner's own price for training a model, in US dollars for a million tokens; None: none was set."""
+        return self.token_price if model in {self.base_model, self.openai.fine_tuning.model} else None
 
     def endpoint(self, use: Use) -> EndpointSettings:
         """Where calls for `use` go.
@@ -588,7 +610,7 @@ def _as_toml(value: object) -> object:
         return ""
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, UploadState):
+    if isinstance(value, StrEnum):
         return value.value
     return value
 
@@ -963,6 +985,44 @@ def problems_with(values: Mapping[str, object]) -> dict[str, str]:
         except ValidationError as error:
             found[name] = " ".join(_problems_of(error))
     return found
+
+
+def parse_options(values: Mapping[str, object]) -> dict[str, object]:
+    """Values as people or files give them (dotted names of options), as the model holds them.
+
+    Raises:
+        SettingsError: for unknown names and values that are not allowed.
+    """
+    unknown = [name for name in values if name not in options()]
+    if unknown:
+        raise SettingsError(tuple(f"{plain(name)}: no such option.{_suggestion(name)}" for name in unknown))
+    try:
+        settings = _build(InitSettingsSource(Settings, _nest(values)))
+    except ValidationError as error:
+        raise SettingsError(tuple(_problems_of(error))) from None
+    return {name: _setting_at(settings, name) for name in values}
+
+
+def with_options(settings: Settings, values: Mapping[str, object]) -> Settings:
+    """The same settings with other values (dotted names, as the model holds them)."""
+    for name, value in values.items():
+        *parents, key = name.split(".")
+        tables: list[BaseModel] = [settings]
+        for parent in parents:
+            tables.append(getattr(tables[-1], parent))
+        changed = tables.pop().model_copy(update={key: value})
+        for parent in reversed(parents):
+            changed = tables.pop().model_copy(update={parent: changed})
+        settings = cast("Settings", changed)
+    return settings
+
+
+def option_text(settings: Settings, name: str) -> str:
+    """An option as config.toml writes it; of a secret only whether it is set."""
+    value = _setting_at(settings, name)
+    if isinstance(value, SecretStr):
+        return "set" if value.get_secret_value() else "not set"
+    return _toml(_as_toml(value))
 
 
 def write_options(path: Path, values: Mapping[str, object]) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ class SettingsError(BotError):
         super().__init__(f"{count} attention.", "Correct them in config.toml, the environment or the secrets folder.")
 
 
+class OptionRefused(BotError):
+    """A value that somebody gave to an option in Discord is not one that it takes."""
+
+
 # --- the store ------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +103,15 @@ class NothingToDo(BotError):
 
 
 class BudgetReached(BotError):
-    """The next paid call would pass the owner's cap."""
+    """The next paid call would pass the owner's cap. Amounts are in US dollars; `missing` is what is lacking."""
+
+    def __init__(self, used: float, limit: float, needed: float) -> None:
+        self.missing = used + needed - limit
+        super().__init__(
+            f"This would pass the monthly budget: {used:.2f} of {limit:.2f} dollars are used or set aside,"
+            f" and the next call may cost {needed:.4f}.",
+            "The owner can allow more for this month, or raise `monthly_limit` under [budget].",
+        )
 
 
 class DraftDecided(BotError):

@@ -31,9 +31,10 @@ class Progress:
     """One moment of a stage.
 
     `total` is None when nobody knows it, and a guess when `total_is_estimate`. `wait_until` is in unix seconds and
-    goes with `waiting_for`. `facts` are label-value pairs for the result (shown when the stage is done), `curve`
-    is the training loss by step. `choices` are what to do next, where that is for a person to say. `dataset_id` is
-    the dataset that came of it.
+    goes with `waiting_for`. `facts` are label-value pairs, `curve` is the training loss by step, `held_out_curve` that
+    of the held-out part. `choices` are what to do next, where that is for a person to say. `dataset_id` is the dataset
+    that came of it. `finish` is when a service expects to be done (unix seconds). `rest` is what a person may have the
+    work do now: "pause" or "resume".
     """
 
     done: int
@@ -48,3 +49,6 @@ class Progress:
     curve: tuple[tuple[int, float], ...] = field(default=())
     choices: tuple[Choice, ...] = field(default=())
     dataset_id: int | None = None
+    held_out_curve: tuple[tuple[int, float], ...] = field(default=())
+    finish: float | None = None
+    rest: str | None = None

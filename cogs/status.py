@@ -12,7 +12,7 @@ from bot.errors import BotError
 from bot.store import datasets, spending
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
-from bot.training import VoiceKind
+from bot.voices.kinds import learns
 from cogs.ui.choice_buttons import ChoiceButton
 from cogs.ui.limits import embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
@@ -44,8 +44,8 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
     used = await spending.used_this_month(app.database, app.clock())
     budget = app.settings.budget
     try:
-        writer = await app.voice()
-        voice, is_trained = writer.name, writer.kind is VoiceKind.FINE_TUNED
+        writer = await app.voices.current()
+        voice, is_trained = writer.name, learns(writer.kind)
     except BotError as error:
         voice, is_trained = str(error), False
     posts = "\n".join(f"{foreign(blog.name)}: {n.all:,} posts, {n.valid:,} usable" for blog, n in counts)

@@ -84,6 +84,12 @@ class House:
         job = await self.submit(kind, **parameters)
         return await self.ended(job.id)
 
+    async def train(self, **options: Any) -> Job:
+        """A training from its offer to its end."""
+        terms = await self.app.voices.offer(**options)
+        job = await self.app.start_training(terms.offer.id, KEEPER, None)
+        return await self.ended(job.id)
+
     async def submit(self, kind: str, **parameters: Any) -> Job:
         return await self.app.runner.submit(kind, parameters, requested_by="k", requester_id=1, channel_id=None)
 
@@ -149,7 +155,7 @@ async def open_house(folder: Path, *, posts: int = 12) -> AsyncGenerator[House, 
 
 async def test_before_the_start_there_is_no_store_and_no_runner(tmp_path: Path):
     app = App(Settings(data_directory=tmp_path), tmp_path / "config.toml")
-    for part in ("database", "runner"):
+    for part in ("database", "runner", "voices"):
         with pytest.raises(RuntimeError, match="not been started"):
             getattr(app, part)
     await app.stop()
@@ -259,7 +265,7 @@ async def test_config_toml_follows_a_new_model_and_keeps_the_rest(tmp_path: Path
         house.config.write_text(OLD_FILE)
         await house.run("download")
         await house.run("examples")
-        job = await house.run("finetune", dataset_id=1, model="gpt-4.1-mini-2025-04-14", epochs=1)
+        job = await house.train(epochs=1)
         assert job.state is JobState.SUCCEEDED, job.error
         voice = await voices.active_voice(house.app.database)
         assert voice is not None
@@ -269,6 +275,7 @@ async def test_config_toml_follows_a_new_model_and_keeps_the_rest(tmp_path: Path
         assert written["job_id"] == "", "no job is under way any more"
         for comment in ("# mine, do not touch", "# four is enough", "# the first one", "# the server"):
             assert comment in text
+        assert written["expected_epochs"] == 1, "as the service used them"
         assert (written["draft_count"], written["discord"]["guild_id"]) == (4, 5)
 
 
@@ -277,7 +284,7 @@ async def test_a_config_that_cannot_be_written_is_only_a_warning(tmp_path: Path,
         house.config.mkdir()  # stronger than read-only, which would not stop root
         await house.run("download")
         await house.run("examples")
-        job = await house.run("finetune", dataset_id=1, model="gpt-4.1-mini-2025-04-14", epochs=1)
+        job = await house.train(epochs=1)
         assert job.state is JobState.SUCCEEDED
         assert "config.toml could not be brought up to date" in caplog.text
         assert (await voices.active_voice(house.app.database)) is not None
@@ -291,7 +298,7 @@ async def test_a_voice_writes_with_its_own_words_even_after_the_settings_changed
     async with open_house(tmp_path) as house:
         await house.run("download")
         await house.run("examples")
-        await house.run("finetune", dataset_id=1, model="gpt-4.1-mini-2025-04-14", epochs=1)
+        await house.train(epochs=1)
         trained_with = (house.settings.developer_message, house.settings.user_message)
         await house.restart(developer_message="New words.", user_message="New request.", fine_tuned_model="")
         assert (await house.run("generate", count=1)).state is JobState.SUCCEEDED
@@ -309,7 +316,7 @@ async def test_a_voice_at_another_service_is_named_and_not_asked(tmp_path: Path)
             await voices.add_voice(connection, voice)
         job = await house.run("generate", count=1)
         assert job.state is JobState.FAILED
-        assert "lives at another service" in (job.error or "")
+        assert "name no service at elsewhere.example any more, where this voice lives" in (job.error or "")
         assert not house.openai.requests
 
 
@@ -408,10 +415,6 @@ async def test_the_budget_of_the_settings_holds_for_every_stage(tmp_path: Path, 
         await house.run("download")
         await house.run("examples")
         await house.restart(budget=BudgetSettings(monthly_limit=0.0))
-        for kind, parameters in (
-            ("generate", {"count": 1}),
-            ("finetune", {"dataset_id": 1, "model": "gpt-4.1-mini-2025-04-14", "epochs": 1}),
-        ):
-            job = await house.run(kind, **parameters)
+        for job in (await house.run("generate", count=1), await house.train(epochs=1)):
             assert "This would pass the monthly budget" in (job.error or "")
         assert not [request for request in house.openai.requests if request.method == "POST"]

@@ -10,17 +10,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from bot.errors import BotError, JobAlreadyRunning
+import aiosqlite
+
+from bot.errors import BotError, BudgetReached, JobAlreadyRunning
 from bot.jobs.background import Background, report_unexpected
 from bot.progress import Progress
 from bot.store import jobs
 from bot.store.database import Database, carry_through
 from bot.store.jobs import JSON, Job, JobState
 
-__all__ = ["JSON", "Face", "Job", "JobRunner", "JobState", "Stage"]
+__all__ = ["JSON", "Beside", "Face", "Job", "JobRunner", "JobState", "Stage"]
 
 Stage: TypeAlias = Callable[[Job], AsyncIterator[Progress]]
 Face: TypeAlias = Callable[[Job], Coroutine[Any, Any, None]]
+Beside: TypeAlias = Callable[[aiosqlite.Connection, int], Coroutine[Any, Any, None]]
+"""What is written in the same transaction as a job's row; told its number."""
 
 _SAVE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -42,6 +46,15 @@ class _Live:
         self.job = job
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a job ended."""
+
+    state: JobState
+    error: str | None = None
+    missing_dollars: float | None = None
 
 
 class JobRunner:
@@ -102,8 +115,9 @@ class JobRunner:
         requested_by: str,
         requester_id: int | None,
         channel_id: int | None,
+        beside: Beside | None = None,
     ) -> Job:
-        """Store a job and begin to work on it.
+        """Store a job, together with what is written `beside` it, and begin to work on it.
 
         Raises:
             JobAlreadyRunning: one of this kind is active.
@@ -113,8 +127,26 @@ class JobRunner:
             raise ValueError(f"there is no stage {kind!r}")
         # Carried through, because a row without a task would look like a running job until the next start.
         return await carry_through(
-            self._submit(kind, parameters, requested_by=requested_by, requester_id=requester_id, channel_id=channel_id)
+            self._submit(
+                kind,
+                parameters,
+                requested_by=requested_by,
+                requester_id=requester_id,
+                channel_id=channel_id,
+                beside=beside,
+            )
         )
+
+    async def reopen(self, job_id: int, *, beside: Beside | None = None) -> Job | None:
+        """Let a failed job go on where it stopped; returns it, or None if there is no such job.
+
+        A job that has not failed stays as it is, and nothing is written `beside` it.
+
+        Raises:
+            JobAlreadyRunning: one of this kind is active.
+            BotError: it could not be stored.
+        """
+        return await carry_through(self._reopen(job_id, beside))
 
     async def cancel(self, job_id: int) -> Job | None:
         """Ask a job to stop; returns it as it stands then, or None if there is none.
@@ -199,6 +231,7 @@ class JobRunner:
         requested_by: str,
         requester_id: int | None,
         channel_id: int | None,
+        beside: Beside | None,
     ) -> Job:
         try:
             async with self._db.write() as connection:
@@ -211,13 +244,35 @@ class JobRunner:
                     channel_id=channel_id,
                     now=self._clock(),
                 )
+                if beside is not None:
+                    await beside(connection, job.id)
         except sqlite3.IntegrityError as error:
-            for active in await jobs.active_jobs(self._db):
-                if active.kind == kind:
-                    raise JobAlreadyRunning(kind, active.id) from error
+            await self._explain_conflict(kind, error)
             raise
         self._begin(job)
         return job
+
+    async def _reopen(self, job_id: int, beside: Beside | None) -> Job | None:
+        job = await self.get(job_id)
+        if job is None or job.state is not JobState.FAILED or job_id in self._live:
+            return job
+        try:
+            async with self._db.write() as connection:
+                reopened = await jobs.reopen_job(connection, job_id)
+                if reopened and beside is not None:
+                    await beside(connection, job_id)
+        except sqlite3.IntegrityError as error:
+            await self._explain_conflict(job.kind, error)
+            raise
+        job = await jobs.get_job(self._db, job_id)
+        if reopened and job is not None:
+            self._begin(job)
+        return job
+
+    async def _explain_conflict(self, kind: str, error: sqlite3.IntegrityError) -> None:
+        for active in await jobs.active_jobs(self._db):
+            if active.kind == kind:
+                raise JobAlreadyRunning(kind, active.id) from error
 
     async def _cancel(self, job_id: int) -> Job | None:
         async with self._db.write() as connection:
@@ -239,31 +294,32 @@ class JobRunner:
             return
         live.task = asyncio.current_task()
         if live.job.state is JobState.CANCELLING:
-            state, error = JobState.CANCELLED, None
+            outcome = _Outcome(JobState.CANCELLED)
         else:
-            state, error = await self._outcome(live)
+            outcome = await self._outcome(live)
         live.stage_ended = True
-        await carry_through(self._finish(live, state, error))
+        await carry_through(self._finish(live, outcome))
 
-    async def _outcome(self, live: _Live) -> tuple[JobState, str | None]:
+    async def _outcome(self, live: _Live) -> _Outcome:
         """Run the stage to its end. When the process stops, it raises whatever the stage makes of that."""
         try:
             await self._run_stage(live)
         except asyncio.CancelledError as error:
             if live.job.state is JobState.CANCELLING:
-                return JobState.CANCELLED, None
+                return _Outcome(JobState.CANCELLED)
             if _is_cancelled(live):
                 raise
             # Something inside the stage was cancelled by something else: a defect, not a wish.
-            return JobState.FAILED, str(report_unexpected(_name(live.job), error))
+            return _Outcome(JobState.FAILED, str(report_unexpected(_name(live.job), error)))
         except Exception as error:
             if live.job.state is JobState.RUNNING and _is_cancelled(live):
                 raise
             if isinstance(error, BotError):
                 _log.warning("%s: %s", _name(live.job), error)
-                return JobState.FAILED, str(error)
-            return JobState.FAILED, str(report_unexpected(_name(live.job), error))
-        return JobState.SUCCEEDED, None
+                missing = error.missing if isinstance(error, BudgetReached) else None
+                return _Outcome(JobState.FAILED, str(error), missing)
+            return _Outcome(JobState.FAILED, str(report_unexpected(_name(live.job), error)))
+        return _Outcome(JobState.SUCCEEDED)
 
     async def _run_stage(self, live: _Live) -> None:
         stage = self._stages.get(live.job.kind)
@@ -281,11 +337,20 @@ class JobRunner:
             if isinstance(steps, AsyncGenerator):
                 await steps.aclose()
 
-    async def _finish(self, live: _Live, state: JobState, error: str | None) -> None:
+    async def _finish(self, live: _Live, outcome: _Outcome) -> None:
         job_id, now = live.job.id, self._clock()
+        state, error, missing = outcome.state, outcome.error, outcome.missing_dollars
         try:
             async with self._db.write() as connection:
-                await jobs.finish_job(connection, job_id, state, progress=live.job.progress, error=error, now=now)
+                await jobs.finish_job(
+                    connection,
+                    job_id,
+                    state,
+                    progress=live.job.progress,
+                    error=error,
+                    now=now,
+                    missing_dollars=missing,
+                )
         except (BotError, sqlite3.Error) as failure:
             # The row stays active: the next start resumes it, and cancelling ends it.
             state = JobState.FAILED
@@ -295,7 +360,7 @@ class JobRunner:
             else:
                 error = str(report_unexpected(_name(live.job), failure))
         del self._live[job_id]
-        live.show(replace(live.job, state=state, error=error, finished_at=now))
+        live.show(replace(live.job, state=state, error=error, finished_at=now, missing_dollars=missing))
         if job_id in self._faceless:
             self._faceless[job_id] = live.job
 

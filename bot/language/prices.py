@@ -58,6 +58,12 @@ def chat_cost(model: str, input_tokens: int, output_tokens: int, cached_tokens: 
     return (fresh * price.input + cached_tokens * price.cached + output_tokens * price.output) / _MILLION
 
 
+def training_price(model: str) -> Price | None:
+    """The price of a model that is known to be trainable at a price; None where nothing is known."""
+    price = price_of(model)
+    return price if price is not None and price.training is not None else None
+
+
 def training_cost(model: str, tokens: int, epochs: int, price_per_million: float | None) -> float:
     """Dollars for a training of `epochs` times `tokens`, at the owner's own price when there is one."""
     price = price_of(model)

@@ -6,11 +6,13 @@ Creating calls are made once. When their answer is lost, `find_file` and `find_j
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
@@ -19,6 +21,7 @@ from bot.errors import ModelRefused, ModelUnavailable
 from bot.language.answers import all_pages, decoded, mapping, number
 from bot.language.endpoint import ModelService, RawAnswer
 from bot.language.failures import explain, nonsense, presentable, says
+from bot.training import Curve, Event
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -26,7 +29,13 @@ if TYPE_CHECKING:
 MARKER = "tumblrbot_training"
 """The key in a job's metadata under which our own training's id stands."""
 
+FILES_KEPT = 30 * 86_400
+"""Seconds after which a service that keeps to `expires_after` forgets an uploaded file by itself."""
+
 _UPLOAD_DEADLINE = 600.0
+_EVENTS_KEPT = 8
+_LONGEST_EVENT = 200
+_AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 _NOT_READY_ATTEMPTS = 8
 _FINAL = frozenset({"succeeded", "failed", "cancelled", "canceled"})
 _FILE_BROKEN = frozenset({"error", "failed", "deleted", "deleting"})
@@ -46,6 +55,8 @@ class TuningJob:
     error_code: str | None = None
     error_message: str | None = None
     estimated_finish: float | None = None
+    epochs: int | None = None
+    """As used, once the service has decided; None while it says "auto"."""
 
     @property
     def is_final(self) -> bool:
@@ -63,6 +74,18 @@ class _File(msgspec.Struct):
     status: object = None
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the events of a job tell: its curves by step, the number of steps, the last messages, failed checks."""
+
+    loss: Curve = ()
+    held_out_loss: Curve = ()
+    steps: int | None = None
+    events: tuple[Event, ...] = ()
+    blocked_by: tuple[str, ...] = ()
+    """The categories in which the service's own check of the model found too much."""
+
+
 class _Job(msgspec.Struct):
     id: str
     status: str
@@ -72,19 +95,46 @@ class _Job(msgspec.Struct):
     error: object = None
     estimated_finish: object = None
     metadata: object = None
+    hyperparameters: object = None
+    method: object = None
 
 
 class _Event(msgspec.Struct):
     type: object = None
     data: object = None
+    message: object = None
+    created_at: object = None
 
 
 class _FileNotReady(ModelRefused):
     """The job was refused only because the service has not looked at the file yet."""
 
 
-async def upload_training_file(service: ModelService, name: str, content: bytes) -> str:
+class Counted(io.BytesIO):
+    """A file in memory that tells how much of it has been read: that is on its way."""
+
+    def __init__(self, content: bytes, sent: Callable[[int, int], None]) -> None:
+        super().__init__(content)
+        self._size = len(content)
+        self._sent = sent
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self._sent(self.tell(), self._size)
+        return found
+
+
+def wants_mark(base_url: str) -> bool:
+    """Whether the service is Azure's, which takes training files only with a byte order mark (facts/openai.md)."""
+    return (urlsplit(base_url).hostname or "").endswith(_AZURE)
+
+
+async def upload_training_file(
+    service: ModelService, name: str, content: bytes, sent: Callable[[int, int], None] = lambda _, __: None
+) -> str:
     """Upload JSON lines under a name that no other file has. Returns the file's id.
+
+    The service is asked to forget the file by itself after `FILES_KEPT`; one that does not know that is asked without.
 
     Raises:
         ModelUnavailable: no usable answer; the file may be there nevertheless (see `find_file`).
@@ -92,9 +142,20 @@ async def upload_training_file(service: ModelService, name: str, content: bytes)
     """
 
     async def send(client: AsyncOpenAI) -> RawAnswer:
-        return await client.files.with_raw_response.create(
-            file=(name, content, "application/jsonl"), purpose="fine-tune"
-        )
+        import openai  # noqa: PLC0415 - loaded already, see endpoint.py
+
+        while True:
+            knows_expiry = "expires_after" not in service.lacks
+            try:
+                return await client.files.with_raw_response.create(
+                    file=(name, Counted(content, sent), "application/jsonl"),
+                    purpose="fine-tune",
+                    expires_after={"anchor": "created_at", "seconds": FILES_KEPT} if knows_expiry else openai.omit,
+                )
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as refusal:
+                if not knows_expiry or not says(refusal, "expires_after"):
+                    raise
+                service.lacks.add("expires_after")
 
     return (await service.ask_once(send, _File, deadline=max(_UPLOAD_DEADLINE, service.deadline))).value.id
 
@@ -156,7 +217,14 @@ async def wait_until_processed(
 
 
 async def create_job(
-    service: ModelService, *, training_file: str, model: str, suffix: str, epochs: int, marker: str
+    service: ModelService,
+    *,
+    training_file: str,
+    model: str,
+    suffix: str,
+    epochs: int,
+    marker: str,
+    validation_file: str | None = None,
 ) -> TuningJob:
     """Begin a training. Refusals that only say that the file is not ready yet are waited out, half a minute at most.
 
@@ -172,13 +240,14 @@ async def create_job(
         try:
             return await client.fine_tuning.jobs.with_raw_response.create(
                 training_file=training_file,
+                validation_file=validation_file or openai.omit,
                 model=model,
-                suffix=suffix,
+                suffix=suffix or openai.omit,
                 method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
                 metadata={MARKER: marker},
             )
         except (openai.BadRequestError, openai.NotFoundError) as error:
-            if not _says_not_ready(error, training_file):
+            if not any(_says_not_ready(error, file) for file in (training_file, validation_file) if file):
                 raise
             reason = explain(error, service.name)
         raise _FileNotReady(
@@ -271,8 +340,41 @@ async def delete_file(service: ModelService, file_id: str) -> None:
             raise
 
 
-async def metrics(service: ModelService, job_id: str) -> list[tuple[int, float]]:
-    """The loss curve so far: (step, training loss), by step.
+async def pause_job(service: ModelService, job_id: str) -> TuningJob:
+    """Let the job rest. Raises ModelRefused where it cannot (404 or 405: the service knows no rest), and as `ask`."""
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.fine_tuning.jobs.with_raw_response.pause(job_id)
+
+    return await _unless_done(service, job_id, send, {"pausing", "paused"})
+
+
+async def resume_job(service: ModelService, job_id: str) -> TuningJob:
+    """Let a resting job go on. Raises as `pause_job`."""
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.fine_tuning.jobs.with_raw_response.resume(job_id)
+
+    return await _unless_done(service, job_id, send, {"running", "queued", "resuming"})
+
+
+async def _unless_done(
+    service: ModelService, job_id: str, send: Callable[[AsyncOpenAI], Awaitable[RawAnswer]], wanted: set[str]
+) -> TuningJob:
+    """Ask for a change of the job; a refusal because it is as wanted already (an answer was lost) is none."""
+    try:
+        return _tuning_job((await service.ask(send, _Job)).value)
+    except ModelRefused as refusal:
+        if refusal.status not in {400, 409, 422}:
+            raise
+        job = await get_job(service, job_id)
+        if job.status not in wanted:
+            raise
+        return job
+
+
+async def read_log(service: ModelService, job_id: str) -> Log:
+    """What the job's events tell so far.
 
     Raises:
         ModelError: the service did not answer usefully.
@@ -281,16 +383,48 @@ async def metrics(service: ModelService, job_id: str) -> list[tuple[int, float]]
     async def page(query: Mapping[str, object], client: AsyncOpenAI) -> RawAnswer:
         return await client.fine_tuning.jobs.with_raw_response.list_events(job_id, extra_query=query)
 
-    curve: dict[int, float] = {}
-    for raw in await all_pages(service, page):
+    loss: dict[int, float] = {}
+    held_out: dict[int, float] = {}
+    steps: int | None = None
+    said: list[Event] = []
+    blocked: list[str] = []
+    for raw in await all_pages(service, page):  # the newest first
         event = decoded(raw, _Event)
-        if event is None or event.type != "metrics":
+        if event is None:
             continue
         data = mapping(event.data)
-        step, loss = number(data.get("step")), number(data.get("train_loss"))
-        if step is not None and loss is not None:
-            curve.setdefault(int(step), loss)
-    return sorted(curve.items())
+        if event.type == "metrics":
+            step, total = number(data.get("step")), number(data.get("total_steps"))
+            steps = int(total) if steps is None and total is not None else steps
+            for curve, names in ((loss, ("train_loss",)), (held_out, ("full_valid_loss", "valid_loss"))):
+                value = next((found for name in names if (found := number(data.get(name))) is not None), None)
+                if step is not None and value is not None:
+                    curve.setdefault(int(step), value)
+            continue
+        if event.type == "moderation_checks":
+            blocked += _blocked_by(data)
+        if isinstance(event.message, str) and event.message.strip() and len(said) < _EVENTS_KEPT:
+            said.append(Event(number(event.created_at), presentable(event.message)[:_LONGEST_EVENT]))
+    return Log(
+        loss=tuple(sorted(loss.items())),
+        held_out_loss=tuple(sorted(held_out.items())),
+        steps=steps,
+        events=tuple(reversed(said)),
+        blocked_by=tuple(dict.fromkeys(blocked)),
+    )
+
+
+def _blocked_by(data: Mapping[str, object]) -> list[str]:
+    """The categories that an event of type `moderation_checks` names as failed; its shape is not promised."""
+    results = data.get("results")
+    names: list[str] = []
+    for result in cast("list[object]", results) if isinstance(results, list) else []:
+        found = mapping(result)
+        name = found.get("category", found.get("name"))
+        failed = found.get("blocked", found.get("flagged", found.get("passed") is False))
+        if isinstance(name, str) and failed:
+            names.append(presentable(name)[:_LONGEST_EVENT])
+    return names
 
 
 def _says_not_ready(error: APIStatusError, file_id: str) -> bool:
@@ -306,6 +440,9 @@ def _tuning_job(job: _Job) -> TuningJob:
     message = error.get("message")
     # Healthy jobs carry `"error": {}` or one whose fields are null: only what it says makes it an error.
     tokens = number(job.trained_tokens)
+    method = mapping(job.method)
+    used = mapping(mapping(method.get("supervised")).get("hyperparameters")) or mapping(job.hyperparameters)
+    epochs = number(used.get("n_epochs"))
     return TuningJob(
         id=job.id,
         status=job.status,
@@ -315,4 +452,5 @@ def _tuning_job(job: _Job) -> TuningJob:
         error_code=code or None if isinstance(code, str) else None,
         error_message=presentable(message) or None if isinstance(message, str) else None,
         estimated_finish=number(job.estimated_finish),
+        epochs=None if epochs is None else int(epochs),
     )

@@ -5,23 +5,59 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import partial
 
-from bot.errors import ModelRateLimited, ModelUnavailable, NothingToDo, TrainingFailed
+from bot.errors import (
+    ModelError,
+    ModelQuotaExhausted,
+    ModelRateLimited,
+    ModelRefused,
+    ModelUnavailable,
+    NothingToDo,
+    TrainingFailed,
+    TrainingNotAvailable,
+)
 from bot.examples import Dataset
+from bot.language.endpoint import service_name
 from bot.language.prices import training_cost
 from bot.pipeline.examples import FEWEST_EXAMPLES
+from bot.pipeline.waiting import wait_until
 from bot.progress import Preview, Progress
 from bot.store import datasets, spending, voices
 from bot.store.database import Database
-from bot.training import Training, TrainingState, Voice, VoiceKind
-from bot.voices.protocol import Trainer
+from bot.training import Failure, Offer, Training, TrainingState, Voice
+from bot.voices.protocol import Material, Pausable, Trainer
 
 _log = logging.getLogger(__name__)
 _PURPOSE = "fine-tuning"
+LIMIT = "the service's limit"
 _TRIES = 3  # of a step that begins something
 _PATIENCE = 20  # polls in a row that may fail before we give up watching (the training itself goes on)
+_SLOWEST = 6.0  # times the usual pause between looks, where nothing changes
+_SLOWER = 1.5
+_SHOW_UPLOAD = 0.5  # seconds between two looks at an upload
+_EVENTS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Everything that a training needs, whichever service it goes to.
+
+    `token_price` is the owner's own, in US dollars for a million tokens; None takes what is known of the model.
+    `on_success` is told once the voice is stored, so that config.toml can follow.
+    """
+
+    database: Database
+    trainer: Trainer
+    offer: Offer
+    token_price: float | None
+    monthly_limit: float
+    on_success: Callable[[Training], Awaitable[None]]
+    poll_seconds: float = 10.0
+    clock: Callable[[], float] = time.time
 
 
 def estimated_cost(dataset: Dataset, model: str, epochs: int, token_price: float | None) -> float:
@@ -29,13 +65,18 @@ def estimated_cost(dataset: Dataset, model: str, epochs: int, token_price: float
     return training_cost(model, dataset.tokens, epochs, token_price)
 
 
-async def dataset_to_train(database: Database) -> Dataset:
-    """The newest dataset, if it can be trained on.
+async def dataset_to_train(database: Database, dataset_id: int | None = None) -> Dataset:
+    """The dataset with this number, else the newest, if it can be trained on.
 
     Raises:
         NothingToDo: there is none, or too little in it.
     """
-    dataset = await datasets.newest_dataset(database)
+    if dataset_id is None:
+        dataset = await datasets.newest_dataset(database)
+    else:
+        dataset = await datasets.get_dataset(database, dataset_id)
+        if dataset is None:
+            raise NothingToDo(f"There is no dataset {dataset_id}.", "Use /examples to make one.")
     if dataset is None:
         raise NothingToDo("There is no dataset to train on.", "Use /examples first.")
     if dataset.training_count < FEWEST_EXAMPLES:
@@ -47,200 +88,380 @@ async def dataset_to_train(database: Database) -> Dataset:
     return dataset
 
 
-async def finetune(
-    database: Database,
-    trainer: Trainer,
-    *,
-    job_id: int,
-    dataset_id: int,
-    base_url: str,
-    model: str,
-    epochs: int,
-    token_price: float | None,
-    monthly_limit: float,
-    service_job_id: str | None,
-    on_success: Callable[[Training], Awaitable[None]],
-    poll_seconds: float = 10.0,
-    clock: Callable[[], float] = time.time,
-) -> AsyncIterator[Progress]:
-    """Train on a dataset. A resumed job repeats neither the upload nor the service's job.
+async def finetune(course: Course, *, job_id: int, service_job_id: str | None = None) -> AsyncIterator[Progress]:
+    """Train on a dataset. A resumed job repeats neither an upload nor the service's job.
 
-    `service_job_id` is a job that is under way at the service already: it is only followed. `on_success` is told once
-    the voice is stored, so that config.toml can follow.
+    `service_job_id` is a job that is under way at the service already: it is only followed.
 
     Raises:
         NothingToDo: the dataset has gone.
         BudgetReached: the estimate would pass the month's cap.
-        TrainingFailed: the service ended the job without a model.
-        ModelError: the service refused, or could not be reached for long.
+        TrainingFailed: the training is over and gave no voice.
+        ModelError: the service refused, or could not be reached for long. The training goes on from there when its job
+            does.
     """
-    dataset = await datasets.get_dataset(database, dataset_id)
+    database = course.database
+    dataset = await datasets.get_dataset(database, course.offer.dataset_id)
     if dataset is None:
-        raise NothingToDo(f"Dataset {dataset_id} does not exist.", "Use /examples first.")
+        raise NothingToDo(f"Dataset {course.offer.dataset_id} does not exist.", "Use /examples first.")
+    run = _Run(course, dataset, await _begun(course, dataset, job_id, service_job_id))
+    try:
+        for steps in (run.upload(), run.begin(), run.follow()):
+            async with aclosing(steps):
+                async for progress in steps:
+                    yield progress
+    except ModelError as error:
+        await _gave_up(course, job_id, error)
+        raise
+    async for progress in _ended(course, run.training, dataset):
+        yield progress
+
+
+async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: str | None) -> Training:
+    """The job's training, with money set aside for what is not begun at the service yet."""
+    database, offer = course.database, course.offer
     training = await voices.training_of_job(database, job_id)
-    if training is None:
-        cost = 0.0 if service_job_id else estimated_cost(dataset, model, epochs, token_price)
-        async with database.write() as connection:
+    is_to_pay = training is None or training.state in {TrainingState.PREPARING, TrainingState.UPLOADED}
+    is_to_pay = is_to_pay and await spending.open_entry(database, job_id, _PURPOSE) is None
+    async with database.write() as connection:
+        if is_to_pay:
             # A job that somebody began elsewhere is being paid already: what it cost is written down at its end.
+            dollars = 0.0 if service_job_id else estimated_cost(dataset, offer.model, offer.epochs, course.token_price)
             await spending.reserve(
                 connection,
                 purpose=_PURPOSE,
                 job_id=job_id,
-                model=model,
-                dollars=cost,
-                limit=monthly_limit,
-                now=clock(),
+                model=offer.model,
+                dollars=dollars,
+                limit=course.monthly_limit,
+                now=course.clock(),
             )
-            training = await voices.add_training(
-                connection,
-                job_id=job_id,
-                dataset_id=dataset_id,
-                base_url=base_url,
-                model=model,
-                epochs=epochs,
-                service_job_id=service_job_id,
-                now=clock(),
+        if training is None:
+            return await voices.add_training(
+                connection, offer, job_id=job_id, service_job_id=service_job_id, now=course.clock()
             )
-    try:
-        if training.state is TrainingState.PREPARING:
-            yield Progress(0, None, f"Uploading dataset {dataset.id}: {dataset.training_count:,} examples.")
-            examples = await datasets.training_examples(database, dataset_id)
-            prepared = await _insist(partial(trainer.prepare, training, dataset, examples), poll_seconds)
-            training = await _stored(database, prepared, clock)
-        if training.state is TrainingState.UPLOADED:
-            yield Progress(0, None, "Waiting for the service to accept the file.")
-            training = await _stored(database, await _insist(partial(trainer.train, training), poll_seconds), clock)
-    except Exception as error:
-        # Nothing is trained, so nothing may eat the budget of the next try; unless the answer was lost to the very
-        # call that begins the training: then it may go on at the service, and what was set aside stays so.
-        if training.state is TrainingState.PREPARING or not isinstance(error, ModelUnavailable):
-            await _settle(database, job_id, 0.0, 0)
-        raise
-    failures = 0
-    while not training.state.is_final:
-        yield _watching(training, dataset)
-        await asyncio.sleep(poll_seconds)
-        try:
-            polled = await trainer.poll(training)
-        except (ModelUnavailable, ModelRateLimited) as error:
-            failures += 1
-            if failures >= _PATIENCE:
-                raise
-            _log.warning("Asking about training %d failed (%s), will ask again.", training.id, type(error).__name__)
-            continue
-        failures = 0
-        if not polled.state.is_final:
-            training = await _stored(database, polled, clock)
-            continue
-        training = polled
-    async for progress in _ended(database, training, dataset, job_id, token_price, on_success, clock):
-        yield progress
+        if training.failure is not None and not training.state.is_final:  # a person lets it go on
+            training = replace(training, failure=None, error=None)
+            await voices.save_training(connection, training, now=course.clock())
+    return training
 
 
-async def _insist(step: Callable[[], Awaitable[Training]], pause: float) -> Training:
-    """Take a step that looks for what an earlier try left behind before it creates anything: a lost answer is no end.
-
-    Otherwise a training could go on at the service, and be paid for, that nobody here knows of.
-    """
-    for _ in range(_TRIES - 1):
-        try:
-            return await step()
-        except ModelUnavailable as error:
-            _log.warning("A step of the training failed, and is taken again: %s", error)
-        await asyncio.sleep(pause)
-    return await step()
+# --- the steps ------------------------------------------------------------------------------------------------
 
 
-async def cancel_abandoned(database: Database, trainer: Trainer, *, clock: Callable[[], float] = time.time) -> None:
-    """Cancel at the service what a person has stopped here: their press of *Stop* is the recorded act."""
-    for training in await voices.abandoned_trainings(database):
-        ended = await trainer.cancel(training)
-        async with database.write() as connection:
-            await voices.save_training(connection, ended, now=clock())
-        _log.info("Training %d was cancelled at the service, as asked.", training.id)
+@dataclass(slots=True)
+class _Run:
+    """A training as this process takes it further. `training` is what is known, and stored, of it."""
 
+    course: Course
+    dataset: Dataset
+    training: Training
 
-async def _ended(
-    database: Database,
-    training: Training,
-    dataset: Dataset,
-    job_id: int,
-    token_price: float | None,
-    on_success: Callable[[Training], Awaitable[None]],
-    clock: Callable[[], float],
-) -> AsyncIterator[Progress]:
-    trained = training.trained_tokens
-    cost = (
-        training_cost(training.base_model, trained, 1, token_price)
-        if trained is not None
-        else estimated_cost(dataset, training.base_model, training.epochs, token_price)
-    )
-    if training.state is not TrainingState.SUCCEEDED or training.fine_tuned_model is None:
-        async with database.write() as connection:
-            await voices.save_training(connection, training, now=clock())
-        await _settle(database, job_id, cost if trained else 0.0, trained or 0)
-        if training.state is TrainingState.CANCELLED:
-            raise TrainingFailed("The service says that the training was cancelled.", "Use /finetune to begin again.")
-        raise TrainingFailed(
-            f"The service could not train: {training.error}",
-            "Screen the dataset with /moderate and try again; /generate works without training too.",
+    async def upload(self) -> AsyncGenerator[Progress]:
+        """Upload what is not uploaded yet."""
+        if self.training.state is not TrainingState.PREPARING:
+            return
+        material = Material(
+            self.dataset,
+            await datasets.training_examples(self.course.database, self.dataset.id),
+            await datasets.held_out_examples(self.course.database, self.dataset.id),
         )
+        while self.training.state is TrainingState.PREPARING:
+            is_first = self.training.file_id is None
+            count, part = (len(material.training), "training") if is_first else (len(material.held_out), "held-out")
+            upload = _Upload(f"Uploading the {part} examples of dataset {self.dataset.id}: {count:,}.")
+            step = partial(self.course.trainer.prepare, self.training, material, upload.sent)
+            async with aclosing(self._insist(step, upload.progress)) as tries:
+                async for progress in tries:
+                    yield progress
+
+    async def begin(self) -> AsyncGenerator[Progress]:
+        """Have the service begin."""
+        if self.training.state is not TrainingState.UPLOADED:
+            return
+        waiting = Progress(0, None, "Waiting for the service to accept the files.")
+        step = partial(self.course.trainer.train, self.training)
+        async with aclosing(self._insist(step, lambda: waiting)) as tries:
+            async for progress in tries:
+                yield progress
+
+    async def follow(self) -> AsyncGenerator[Progress]:
+        """Look at the training until it is over; less often while nothing changes."""
+        failures = 0
+        pause = self.course.poll_seconds
+        longest = pause * _SLOWEST
+        while not self.training.state.is_final:
+            yield self.watching()
+            await asyncio.sleep(pause)
+            try:
+                polled = await self.course.trainer.poll(self.training)
+            except ModelRateLimited as limit:
+                async for waiting in self._waited(limit, self.watching()):
+                    yield waiting
+                continue
+            except ModelUnavailable as error:
+                failures += 1
+                if failures >= _PATIENCE:
+                    raise
+                name = type(error).__name__
+                _log.warning("Asking about training %d failed (%s), will ask again.", self.training.id, name)
+                pause = min(pause * _SLOWER, longest)
+                continue
+            failures = 0
+            pause = self.course.poll_seconds if polled != self.training else min(pause * _SLOWER, longest)
+            # What a training ended with is stored together with what comes of it.
+            self.training = polled if polled.state.is_final else await _stored(self.course, polled)
+
+    def watching(self) -> Progress:
+        return _watching(self.training, self.dataset, self.course)
+
+    async def _insist(
+        self, step: Callable[[], Awaitable[Training]], shown: Callable[[], Progress]
+    ) -> AsyncGenerator[Progress]:
+        """Take a step that looks for what an earlier try left behind before it creates anything.
+
+        Otherwise a training could go on at the service, and be paid for, that nobody here knows of. A limit of the
+        service is waited for where everybody can see it.
+        """
+        tries = 0
+        while True:
+            task = asyncio.ensure_future(step())
+            try:
+                while not task.done():
+                    yield shown()
+                    await asyncio.wait({task}, timeout=_SHOW_UPLOAD)
+                self.training = await _stored(self.course, task.result())
+            except ModelRateLimited as limit:
+                async for waiting in self._waited(limit, shown()):
+                    yield waiting
+            except ModelUnavailable as error:
+                tries += 1
+                if tries >= _TRIES:
+                    raise
+                _log.warning("A step of the training failed, and is taken again: %s", error)
+                await asyncio.sleep(self.course.poll_seconds)
+            else:
+                return
+            finally:
+                if not task.done():
+                    task.cancel()
+                    await asyncio.wait({task})
+
+    def _waited(self, limit: ModelRateLimited, progress: Progress) -> AsyncIterator[Progress]:
+        clock = self.course.clock
+        return wait_until(clock() + limit.retry_after, LIMIT, progress, clock=clock)
+
+
+@dataclass(slots=True)
+class _Upload:
+    """How much of a file is on its way."""
+
+    line: str
+    done: int = 0
+    total: int | None = None
+
+    def sent(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+    def progress(self) -> Progress:
+        return Progress(self.done, self.total, self.line, "bytes")
+
+
+def why(error: ModelError) -> Failure:
+    """Which kind of failure a refusal is."""
+    match error:
+        case TrainingNotAvailable():
+            return Failure.NOT_AVAILABLE
+        case ModelQuotaExhausted():
+            return Failure.NO_CREDIT
+        case ModelRefused(code=str() as code) if code == "unsafe_file":
+            return Failure.UNSAFE
+        case ModelRefused(code=str() as code) if code.startswith("invalid_"):
+            return Failure.BAD_FILE
+        case _:
+            return Failure.OTHER
+
+
+async def _gave_up(course: Course, job_id: int, error: ModelError) -> None:
+    """Note why, and free the money, unless the training may go on at the service.
+
+    A training that the service takes from nobody is over, and its files are deleted again: the press that began it was
+    told so. One that was refused for another reason goes on from here when its job does.
+    """
+    training = await voices.training_of_job(course.database, job_id)
+    if training is None or training.state.is_final:
+        return
+    failed = replace(training, failure=why(error), error=error.sentence)
+    is_begun = training.state is TrainingState.RUNNING
+    # Its answer may have been lost: then it goes on at the service, and what was set aside stays so.
+    may_be_begun = training.state is TrainingState.UPLOADED and isinstance(error, ModelUnavailable)
+    if failed.failure in {Failure.NOT_AVAILABLE, Failure.UNSAFE, Failure.BAD_FILE} and not is_begun:
+        failed = replace(failed, state=TrainingState.FAILED)
+    if failed.failure is Failure.NOT_AVAILABLE and failed.has_files:
+        try:
+            failed = await course.trainer.delete_files(failed)
+        except ModelError as refusal:
+            _log.warning("The files of training %d could not be deleted: %s", training.id, refusal)
+    await _stored(course, failed)
+    if not is_begun and not may_be_begun:
+        await _settle(course, job_id, 0.0, 0)
+
+
+async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncIterator[Progress]:
+    trained = training.trained_tokens
+    cost = training.cost
+    if cost is None and trained is not None:
+        cost = training_cost(training.base_model, trained, 1, course.token_price)
+    elif cost is None:
+        cost = estimated_cost(dataset, training.base_model, training.epochs, course.token_price)
+    if training.state is not TrainingState.SUCCEEDED or training.fine_tuned_model is None:
+        await _stored(course, training)
+        await _settle(course, training.job_id, cost if trained else 0.0, trained or 0)
+        yield _watching(training, dataset, course)
+        raise _failed(training)
     voice = Voice(
         id=0,
-        kind=VoiceKind.FINE_TUNED,
-        name=f"{training.base_model}, dataset {dataset.id}",
+        kind=training.kind,
+        name=_name(training, dataset),
         model=training.fine_tuned_model,
         base_url=training.base_url,
         dataset_id=dataset.id,
         developer_message=dataset.developer_message,
         user_message=dataset.user_message,
         cost=cost,
-        active=True,
-        created_at=clock(),
+        active=training.activate,
+        created_at=course.clock(),
+        settings=_settings(training),
+        training_id=training.id,
     )
     # Everything the service said is stored before anything is shown.
-    async with database.write() as connection:
-        await voices.save_training(connection, training, now=clock())
-        await voices.add_voice(connection, voice, training_id=training.id)
-    await _settle(database, job_id, cost, trained or 0)
-    await on_success(training)
-    facts = [("Model", training.fine_tuned_model), ("Cost", f"about ${cost:.2f}")]
+    if await voices.voice_of_training(course.database, training.id) is None:
+        async with course.database.write() as connection:
+            await voices.save_training(connection, training, now=course.clock())
+            await voices.add_voice(connection, voice)
+    await _settle(course, training.job_id, cost, trained or 0)
+    await course.on_success(training)
+    facts = [("Voice", voice.name), ("Model", training.fine_tuned_model), ("Cost", f"about ${cost:.2f}")]
     if trained is not None:
         facts.append(("Trained", f"{trained:,} tokens"))
+    facts.append(("Epochs", f"{training.epochs}"))
     if training.loss_curve:
         facts.append(("Loss", f"{training.loss_curve[0][1]:.2f} at first, {training.loss_curve[-1][1]:.2f} at last"))
-    yield Progress(1, 1, "Done: the new voice is active.", facts=tuple(facts), curve=training.loss_curve)
+    if training.held_out_curve:
+        facts.append(("Held-out loss", f"{training.held_out_curve[-1][1]:.2f} at last"))
+    yield Progress(
+        1,
+        1,
+        "Done: the new voice is active." if training.activate else "Done: the new voice is in /voices.",
+        facts=tuple(facts),
+        curve=training.loss_curve,
+        held_out_curve=training.held_out_curve,
+    )
 
 
-async def _stored(database: Database, training: Training, clock: Callable[[], float]) -> Training:
-    async with database.write() as connection:
-        await voices.save_training(connection, training, now=clock())
+def _name(training: Training, dataset: Dataset) -> str:
+    return f"{training.suffix or training.base_model}, dataset {dataset.id}"
+
+
+def _settings(training: Training) -> tuple[tuple[str, str], ...]:
+    found = [("Base model", training.base_model), ("Epochs", f"{training.epochs}")]
+    if training.suffix:
+        found.append(("Suffix", training.suffix))
+    if training.trained_tokens is not None:
+        found.append(("Trained", f"{training.trained_tokens:,} tokens"))
+    return tuple(found)
+
+
+def _failed(training: Training) -> TrainingFailed:
+    """What a training that gave no voice means, in plain words."""
+    service = service_name(training.base_url)
+    if training.state is TrainingState.CANCELLED:
+        return TrainingFailed(f"{service} says that the training was cancelled.", "Use /finetune to begin again.")
+    said = f" It says: {training.error}" if training.error else ""
+    match training.failure:
+        case Failure.UNSAFE:
+            sentence = f"The safety checks of {service} stopped the training.{said}"
+            step = "Leave more out with one of the buttons, then make the examples and train again."
+        case Failure.CHECK_BROKEN:
+            sentence = f"The safety check of {service} broke down, which is no verdict on your posts.{said}"
+            step = "Try the same again; mostly it passes then."
+        case Failure.BAD_FILE:
+            sentence = f"{service} could not train on the file.{said}"
+            step = "Correct what it names with /examples, then train again."
+        case Failure.NO_CREDIT:
+            sentence = f"There is not enough credit or quota at {service}.{said}"
+            step = "Look at the billing and limits pages there, then try again."
+        case _:
+            sentence = f"{service} could not train.{said}"
+            step = "Try again, or write without training: /generate does both."
+    return TrainingFailed(sentence if sentence.endswith(".") else f"{sentence}.", step)
+
+
+async def cancel_abandoned(
+    database: Database, trainer_for: Callable[[Training], Trainer], *, clock: Callable[[], float] = time.time
+) -> None:
+    """Cancel at the service what a person has stopped here: their press of *Stop* is the recorded act."""
+    for training in await voices.abandoned_trainings(database):
+        try:
+            ended = await trainer_for(training).cancel(training)
+        except (ModelError, NothingToDo) as error:
+            # The next look tries again; it must not keep those after it from being cancelled.
+            _log.warning("Training %d could not be cancelled at the service: %s", training.id, error)
+            continue
+        async with database.write() as connection:
+            await voices.save_training(connection, ended, now=clock())
+        await _settle_training(database, ended)
+        _log.info("Training %d was cancelled at the service, as asked.", training.id)
+
+
+async def _settle_training(database: Database, training: Training) -> None:
+    """What never began at a service costs nothing; what did is counted as it was set aside, for nobody tells."""
+    entry = await spending.open_entry(database, training.job_id, _PURPOSE)
+    if entry is not None and training.service_job_id is None:
+        async with database.write() as connection:
+            await spending.settle(connection, entry, dollars=0.0)
+
+
+async def _stored(course: Course, training: Training) -> Training:
+    async with course.database.write() as connection:
+        await voices.save_training(connection, training, now=course.clock())
     return training
 
 
-async def _settle(database: Database, job_id: int, dollars: float, tokens: int) -> None:
-    entry = await spending.open_entry(database, job_id, _PURPOSE)
+async def _settle(course: Course, job_id: int, dollars: float, tokens: int) -> None:
+    entry = await spending.open_entry(course.database, job_id, _PURPOSE)
     if entry is not None:
-        async with database.write() as connection:
+        async with course.database.write() as connection:
             await spending.settle(connection, entry, dollars=dollars, input_tokens=tokens)
 
 
-def _watching(training: Training, dataset: Dataset) -> Progress:
+# --- what people see ------------------------------------------------------------------------------------------
+
+
+def _watching(training: Training, dataset: Dataset, course: Course) -> Progress:
     points = training.loss_curve
-    line = f"The service says: {(training.service_state or 'accepted').replace('_', ' ')}."
+    state = (training.service_state or "accepted").replace("_", " ")
+    line = f"{service_name(training.base_url)} says: {state}."
     preview = None
     if points:
         line += f" Loss {points[-1][1]:.3f} at step {points[-1][0]:,}."
         preview = Preview(sparkline([loss for _, loss in points]), "Training loss")
-    # Steps are the service's own unit: one batch an example at most, so this is an estimate of the whole.
-    total = dataset.training_count * training.epochs
+    said = "\n".join(event.text for event in training.events[-_EVENTS_SHOWN:])
+    can_rest = isinstance(course.trainer, Pausable)
+    rest = {"running": "pause", "paused": "resume"}.get(training.service_state or "") if can_rest else None
     return Progress(
         points[-1][0] if points else 0,
-        total,
+        # Steps are the service's own unit: until it tells, one batch an example at most is an estimate of the whole.
+        training.steps or dataset.training_count * training.epochs,
         line,
         "steps",
         preview,
-        total_is_estimate=True,
+        total_is_estimate=training.steps is None,
+        facts=(("Lately", said),) if said else (),
+        curve=points,
+        held_out_curve=training.held_out_curve,
+        finish=training.estimated_finish,
+        rest=rest,
     )
 
 

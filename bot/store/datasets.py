@@ -212,6 +212,11 @@ async def training_examples(database: Database, dataset_id: int) -> list[Example
     return await _examples(database, _TRAINED, "ORDER BY position", (dataset_id,))
 
 
+async def held_out_examples(database: Database, dataset_id: int) -> list[Example]:
+    """What is held out and not set aside, in the dataset's order."""
+    return await _examples(database, _HELD_OUT, "ORDER BY position", (dataset_id,))
+
+
 async def all_examples(database: Database, dataset_id: int) -> list[Example]:
     """Everything in the dataset, in its order."""
     return await _examples(database, "dataset_id = ?", "ORDER BY position", (dataset_id,))

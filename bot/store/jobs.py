@@ -48,6 +48,8 @@ class Job:
     message_posted_at: float | None
     created_at: float
     finished_at: float | None
+    missing_dollars: float | None = None
+    """What the month's budget lacked, where that ended the job."""
 
 
 async def get_job(db: Database, job_id: int) -> Job | None:
@@ -109,16 +111,31 @@ async def finish_job(
     progress: Progress | None,
     error: str | None,
     now: float,
+    missing_dollars: float | None = None,
 ) -> None:
     """Write the outcome of an active job, keeping the stored progress if none is given.
 
     The outcome of a finished job stays as it is.
     """
     await connection.execute(
-        "UPDATE jobs SET state = ?, progress = coalesce(?, progress), error = ?, finished_at = ?"
+        "UPDATE jobs SET state = ?, progress = coalesce(?, progress), error = ?, finished_at = ?, missing_dollars = ?"
         " WHERE id = ? AND state IN ('running', 'cancelling')",
-        (state, _progress_json(progress), error, now, job_id),
+        (state, _progress_json(progress), error, now, missing_dollars, job_id),
     )
+
+
+async def reopen_job(connection: aiosqlite.Connection, job_id: int) -> bool:
+    """Let a failed job go on where it stopped; returns whether it had failed.
+
+    Raises:
+        sqlite3.IntegrityError: a job of this kind is active.
+    """
+    cursor = await connection.execute(
+        "UPDATE jobs SET state = 'running', error = NULL, finished_at = NULL, missing_dollars = NULL, message_final = 0"
+        " WHERE id = ? AND state = 'failed'",
+        (job_id,),
+    )
+    return cursor.rowcount == 1
 
 
 async def save_progress(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> None:
@@ -166,6 +183,7 @@ def _job(row: sqlite3.Row) -> Job:
         message_posted_at=row["message_posted_at"],
         created_at=row["created_at"],
         finished_at=row["finished_at"],
+        missing_dollars=row["missing_dollars"],
     )
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import aiosqlite
 
+from bot.drafts import Person
 from bot.errors import BudgetReached
 from bot.store.database import Database
 
@@ -32,15 +33,12 @@ async def reserve(
     """Set money aside for one call. Returns the number of the entry.
 
     Raises:
-        BudgetReached: with this call the month would pass `limit` (dollars).
+        BudgetReached: with this call the month would pass `limit` (dollars) and what was allowed beside it.
     """
     used = await _used(connection, now)
+    limit += await _allowed(connection, now)
     if used + dollars > limit:
-        raise BudgetReached(
-            f"This would pass the monthly budget: {used:.2f} of {limit:.2f} dollars are used or set aside,"
-            f" and the next call may cost {dollars:.4f}.",
-            "Raise `monthly_limit` under [budget], or wait for the next month.",
-        )
+        raise BudgetReached(used, limit, dollars)
     cursor = await connection.execute(
         "INSERT INTO spending (at, purpose, job_id, model, reserved) VALUES (?, ?, ?, ?, ?)",
         (now, purpose, job_id, model, dollars),
@@ -57,6 +55,20 @@ async def settle(
         "UPDATE spending SET spent = ?, input_tokens = ?, output_tokens = ? WHERE id = ?",
         (dollars, input_tokens, output_tokens, entry_id),
     )
+
+
+async def allow(connection: aiosqlite.Connection, person: Person, dollars: float, *, now: float) -> None:
+    """Let this month have so much beside its limit, because somebody said so."""
+    await connection.execute(
+        "INSERT INTO allowances (at, user_id, user_name, dollars) VALUES (?, ?, ?, ?)",
+        (now, person.id, person.name, dollars),
+    )
+
+
+async def allowed_this_month(database: Database, now: float) -> float:
+    """Dollars that were allowed beside the limit since the month began."""
+    async with database.read() as connection:
+        return await _allowed(connection, now)
 
 
 async def used_this_month(database: Database, now: float) -> float:
@@ -88,6 +100,13 @@ async def open_entry(database: Database, job_id: int, purpose: str) -> int | Non
     ):
         row = await cursor.fetchone()
     return int(row[0]) if row else None
+
+
+async def _allowed(connection: aiosqlite.Connection, now: float) -> float:
+    rows = await connection.execute_fetchall(
+        "SELECT coalesce(sum(dollars), 0) FROM allowances WHERE at >= ?", (month_start(now),)
+    )
+    return next((float(row[0]) for row in rows), 0.0)
 
 
 async def _used(connection: aiosqlite.Connection, now: float) -> float:

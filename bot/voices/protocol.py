@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from bot.examples import Dataset, Example
 from bot.language.chat import Written
 from bot.training import Training, Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is learned from, and what a service may measure by meanwhile. `held_out` may be empty."""
+
+    dataset: Dataset
+    training: list[Example]
+    held_out: list[Example]
+
+
+Sent = Callable[[int, int], None]
+"""Told how many bytes of how many are on their way."""
 
 
 class Writer(Protocol):
@@ -31,8 +46,11 @@ class Trainer(Protocol):
     Each step may be repeated after a crash: it looks for what it did before, so that nothing is done twice.
     """
 
-    async def prepare(self, training: Training, dataset: Dataset, examples: list[Example]) -> Training:
-        """Bring the data to the service."""
+    async def prepare(self, training: Training, material: Material, sent: Sent) -> Training:
+        """Bring one file to the service, and return with its id: so each is stored the moment it is known.
+
+        To be called until the state is `UPLOADED`.
+        """
         ...
 
     async def train(self, training: Training) -> Training:
@@ -46,3 +64,15 @@ class Trainer(Protocol):
     async def cancel(self, training: Training) -> Training:
         """Stop learning."""
         ...
+
+    async def delete_files(self, training: Training) -> Training:
+        """Take the uploaded files away again."""
+        ...
+
+
+@runtime_checkable
+class Pausable(Protocol):
+    """What a trainer can do beside that, where its service lets a training rest."""
+
+    async def pause(self, training: Training) -> Training: ...
+    async def resume(self, training: Training) -> Training: ...

@@ -16,20 +16,23 @@ async def voice_for_writing(
     fine_tuned_base_url: str,
     few_shot_model: str,
     few_shot_base_url: str,
+    fine_tuned_kind: VoiceKind = VoiceKind.FINE_TUNED,
     developer_message: str,
     user_message: str,
     now: float,
 ) -> Voice:
     """The voice that /generate writes with; registered when it is not yet.
 
-    A fine-tuned voice keeps the messages it was trained with. A few-shot voice has no training to fit, so it always
-    takes the messages as they are set now.
+    A trained voice keeps the messages it was trained with. A few-shot voice has no training to fit, so it always takes
+    the messages as they are set now.
     """
     active = await store.active_voice(database)
     if active is not None:
+        if active.kind is VoiceKind.FEW_SHOT:
+            return replace(active, developer_message=developer_message, user_message=user_message)
         return active
     if fine_tuned_model:
-        kind, model, base_url, name = VoiceKind.FINE_TUNED, fine_tuned_model, fine_tuned_base_url, fine_tuned_model
+        kind, model, base_url, name = fine_tuned_kind, fine_tuned_model, fine_tuned_base_url, fine_tuned_model
     else:
         kind, model, base_url, name = VoiceKind.FEW_SHOT, few_shot_model, few_shot_base_url, "few-shot"
     known = await store.find_voice(database, kind, model, base_url)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _PAPER, _LINE = "#dbdee1", "#2b2d31", "#5865f2"  # Discord's dark theme
+_BESIDE = "#f0b232"
 _BARS = 24  # of a histogram; more cannot be told apart on a phone
 _FEWEST_BARS = 6
 _ROWS = 8  # of blocks
@@ -27,15 +28,22 @@ _STEPS = (1, 2, 5)
 _OPEN = " or more"
 
 
-def loss_curve(points: Sequence[tuple[int, float]]) -> bytes | None:
-    """A PNG of the training loss by step, or None without matplotlib. CPU work: call it in a thread."""
+def loss_curve(points: Sequence[tuple[int, float]], held_out: Sequence[tuple[int, float]] = ()) -> bytes | None:
+    """A PNG of the training loss by step, and that of the held-out part; None without matplotlib.
+
+    CPU work: call it in a thread.
+    """
     figure = _figure(6, 2.6)
     if figure is None:
         return None
     axes = figure.add_subplot()
-    axes.plot([step for step, _ in points], [loss for _, loss in points], color=_LINE, linewidth=1.8)
+    axes.plot([step for step, _ in points], [loss for _, loss in points], color=_LINE, linewidth=1.8, label="training")
+    if held_out:
+        steps, losses = zip(*held_out, strict=True)
+        axes.plot(steps, losses, color=_BESIDE, linewidth=1.8, label="held out")
+        axes.legend(facecolor=_PAPER, edgecolor=_PAPER, labelcolor=_INK)
     axes.set_xlabel("step", color=_INK)
-    axes.set_ylabel("training loss", color=_INK)
+    axes.set_ylabel("loss" if held_out else "training loss", color=_INK)
     _dress(axes)
     return _png(figure)
 

@@ -53,7 +53,7 @@ async def dataset_result(database: Database, settings: Settings, dataset_id: int
     months = await datasets.posts_per_month(database, dataset_id)
     picture = await asyncio.to_thread(dataset_picture, lengths, months)
     epochs = settings.expected_epochs
-    cost = estimated_cost(dataset, settings.base_model, epochs, settings.token_price)
+    cost = estimated_cost(dataset, settings.base_model, epochs, settings.training_price(settings.base_model))
     fields = [
         ("To train on", f"{dataset.training_count:,} examples", True),
         ("Held out", _held_out(dataset), True),

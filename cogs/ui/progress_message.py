@@ -20,6 +20,7 @@ from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
 from bot.store.database import carry_through
+from cogs.ui.allow_button import allow_view
 from cogs.ui.charts import loss_curve
 from cogs.ui.choice_buttons import choice_view
 from cogs.ui.dataset_buttons import dataset_view
@@ -28,6 +29,7 @@ from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.next_step import next_step_view
 from cogs.ui.screening_buttons import screening_result
 from cogs.ui.stop_button import stop_view
+from cogs.ui.training_buttons import TrainingButton, training_result
 from cogs.ui.words import bar, duration, relative
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ _EDIT_TOO_OLD = 30046
 _TRIES = 3
 _AFTER_OUTAGE = 30.0  # times the usual pause, when Discord takes the outcome nowhere
 _DEADLINE = 30.0  # seconds for one message
+_REDRAWN = 10.0  # times the usual pause: a picture is uploaded anew each time
 _PICTURES = {"finetune": "loss.png", "examples": "dataset.png"}
 _BESIDE = 24  # characters of a fact that still fit beside another one
 _STOPPED = {"finetune": "Stopped. The training is cancelled at its service as well."}
@@ -81,6 +84,17 @@ class Speed:
         return items / seconds if seconds > 0.5 and items > 0 else None  # noqa: PLR2004 - too short to judge
 
 
+@dataclass(slots=True)
+class _Drawn:
+    """The picture that a running job's message has: how much of the curve it shows, and when it was drawn."""
+
+    points: int = 0
+    at: float = 0.0
+    picture: bytes | None = None
+    is_new: bool = False
+    """Whether the message has not got it yet."""
+
+
 class ProgressMessages:
     """Shows jobs in their channels. One `show` runs for each job, owned by the job runner."""
 
@@ -93,7 +107,7 @@ class ProgressMessages:
         """Follow a job to its end, or take its last state to a message that was left behind."""
         await self._client.wait_until_ready()
         runner = self._client.app.runner
-        speed = Speed()
+        speed, drawn = Speed(), _Drawn()
         async for state in runner.follow(job.id):
             if state.progress is not None:
                 speed.saw(state.progress.done)
@@ -102,52 +116,69 @@ class ProgressMessages:
                 state = replace(  # noqa: PLW2901 - the same, and where it is shown
                     state, message_id=stored.message_id, message_posted_at=stored.message_posted_at
                 )
-            delivered = await self._deliver(state, speed)
+            delivered = await self._deliver(state, speed, drawn)
             for _ in range(_TRIES - 1):
                 if delivered:
                     break
                 # Nothing new may come for an hour, so this is not left for the next state.
                 await asyncio.sleep(self._edit_interval * _SLOWER)
                 state = await runner.get(job.id) or state  # noqa: PLW2901 - the newest there is
-                delivered = await self._deliver(state, speed)
+                delivered = await self._deliver(state, speed, drawn)
             if state.state.is_final:
                 while not (delivered or await self._tell_requester(state)):
                     await asyncio.sleep(self._edit_interval * _AFTER_OUTAGE)
-                    delivered = await self._deliver(state, speed)
+                    delivered = await self._deliver(state, speed, drawn)
                 await runner.message_final(job.id)
                 return
             age = self._clock() - (state.message_posted_at or self._clock())
             await asyncio.sleep(self._edit_interval * (_SLOWER if age > _OLDER_AFTER else 1.0))
 
-    async def _deliver(self, job: Job, speed: Speed) -> bool:
+    async def _deliver(self, job: Job, speed: Speed, drawn: _Drawn) -> bool:
         """Bring the job's message up to date. False when Discord did not let us."""
         channel_id = job.channel_id or self._client.app.settings.discord.channel_id
         if channel_id is None:
             return False
         try:
             # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
-            result = await self._result(job)
-            await carry_through(self._edit_or_send(job, render(job, speed, result), channel_id, result))
+            result = await self._result(job, drawn)
+            await carry_through(self._edit_or_send(job, render(job, speed, result), channel_id, result, drawn))
         except DISCORD_FAILURES as error:
             _log.warning("The progress of job %d could not be shown (%s).", job.id, failure_in_words(error))
             return False
         return True
 
-    async def _result(self, job: Job) -> Result | None:
-        """What there is to show of a job that has ended, beside its last progress."""
+    async def _result(self, job: Job, drawn: _Drawn) -> Result | None:
+        """What there is to show of a job beside its last progress."""
+        app, progress = self._client.app, job.progress
+        if job.kind == "finetune":
+            picture = await self._loss_picture(job, drawn)
+            return await training_result(app, job, picture) or (Result(picture=picture) if picture else None)
         if not job.state.is_final:
             return None
-        app, progress = self._client.app, job.progress
         if job.kind == "moderate":
             return await screening_result(app, job)
         if progress is None:
             return None
         if (dataset_id := _dataset_id(job)) is not None:
             return await dataset_result(app.database, app.settings, dataset_id)
-        # The loss curve of a training; no picture where there is nothing to draw it with.
-        return Result(picture=await asyncio.to_thread(loss_curve, progress.curve)) if progress.curve else None
+        return None
 
-    async def _edit_or_send(self, job: Job, shown: discord.Embed, channel_id: int, result: Result | None) -> None:
+    async def _loss_picture(self, job: Job, drawn: _Drawn) -> bytes | None:
+        """The loss curve of a training, drawn anew now and then; None where there is nothing to draw it with."""
+        progress = job.progress
+        if progress is None or not progress.curve:
+            return None
+        now = time.monotonic()
+        is_due = job.state.is_final or now - drawn.at >= self._edit_interval * _REDRAWN
+        if len(progress.curve) != drawn.points and is_due:
+            picture = await asyncio.to_thread(loss_curve, progress.curve, progress.held_out_curve)
+            drawn.points, drawn.at, drawn.picture = len(progress.curve), now, picture
+            drawn.is_new = True
+        return drawn.picture
+
+    async def _edit_or_send(
+        self, job: Job, shown: discord.Embed, channel_id: int, result: Result | None, drawn: _Drawn
+    ) -> None:
         """Edit the message, or post a fresh one where there is none, or none that can be edited for much longer."""
         channel = self._client.get_partial_messageable(channel_id)
         view = _view(job, result)
@@ -160,9 +191,14 @@ class ProgressMessages:
                 content = f"Continued from {self._link(channel_id, job.message_id)}"
                 if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
                     try:
+                        # A picture that the message has already stays where nothing is said of attachments.
+                        has_it = job.kind == "finetune" and not drawn.is_new and drawn.picture is not None
                         await channel.get_partial_message(job.message_id).edit(
-                            embed=shown, view=view, attachments=_files(job, result)
+                            embed=shown,
+                            view=view,
+                            attachments=discord.utils.MISSING if has_it else _files(job, result),
                         )
+                        drawn.is_new = False
                     except discord.NotFound:
                         content = None  # somebody deleted it, so there is nothing to link to
                     except discord.HTTPException as error:
@@ -178,6 +214,7 @@ class ProgressMessages:
                 moved = embed(title=shown.title or "", description=f"It goes on in {self._link(channel_id, sent.id)}.")
                 with suppress(discord.HTTPException):
                     await channel.get_partial_message(job.message_id).edit(embed=moved, view=None)
+        drawn.is_new = False
         await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
 
     def _link(self, channel_id: int, message_id: int) -> str:
@@ -194,7 +231,7 @@ class ProgressMessages:
             return True
         try:
             user = await self._client.fetch_user(job.requester_id)
-            await user.send(embed=render(job, Speed(), await self._result(job)))
+            await user.send(embed=render(job, Speed(), await self._result(job, _Drawn())))
         except DISCORD_FAILURES as error:
             _log.warning("The outcome of job %d could not be delivered (%s).", job.id, failure_in_words(error))
             return isinstance(error, (discord.Forbidden, discord.NotFound))
@@ -212,12 +249,13 @@ def render(job: Job, speed: Speed, result: Result | None = None) -> discord.Embe
     match job.state:
         case JobState.RUNNING:
             lines += _how_far(progress, speed)
+            fields += [(foreign(label), foreign(value), False) for label, value in progress.facts]
         case JobState.CANCELLING:
             lines = ["Stopping."]
         case JobState.CANCELLED:
             lines = [_STOPPED.get(job.kind, "Stopped. What was done until then is kept.")]
         case JobState.FAILED:
-            lines = [job.error or "It did not work."]
+            lines = [job.error or "It did not work.", *(result.lines if result is not None else ())]
             if progress.done:
                 lines.append(f"Done until then: {_count(progress.done, progress.unit)}. It is kept.")
         case JobState.SUCCEEDED:
@@ -227,7 +265,8 @@ def render(job: Job, speed: Speed, result: Result | None = None) -> discord.Embe
     else:
         if job.state.is_final:
             fields += [(foreign(label), foreign(value), len(value) <= _BESIDE) for label, value in progress.facts]
-        if progress.preview is not None and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+        is_pictured = result is not None and result.picture is not None
+        if progress.preview is not None and job.state in (JobState.RUNNING, JobState.SUCCEEDED) and not is_pictured:
             fields.append(_preview(progress.preview))
     return embed(
         title=_TITLES.get(job.kind, job.kind),
@@ -266,6 +305,8 @@ def _how_far(progress: Progress, speed: Speed) -> list[str]:
             if progress.total and progress.done < progress.total:
                 count += f" · about {duration((progress.total - progress.done) / rate)} left"
         lines.append(count)
+    if progress.finish is not None and progress.waiting_for is None:
+        lines.append(f"The service expects to be done {relative(progress.finish)}.")
     if progress.waiting_for is not None:
         when = f" It goes on {relative(progress.wait_until)}." if progress.wait_until is not None else ""
         lines.append(f"Waiting for {foreign(progress.waiting_for)}.{when}")
@@ -287,7 +328,12 @@ def _preview(preview: Preview) -> tuple[str, str, bool]:
 
 def _view(job: Job, result: Result | None) -> discord.ui.View | None:
     if job.state is JobState.RUNNING:
-        return stop_view(job.id)
+        view = stop_view(job.id)
+        if job.progress is not None and job.progress.rest is not None:
+            view.add_item(TrainingButton(job.id, job.progress.rest))
+        return view
+    if job.missing_dollars is not None:
+        return allow_view(job)
     if result is not None and result.view is not None:
         return result.view
     if (dataset_id := _dataset_id(job)) is not None:

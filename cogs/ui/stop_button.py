@@ -9,7 +9,7 @@ import discord
 
 from bot.client import Client, is_permitted
 from bot.jobs.runner import JobState
-from cogs.ui.buttons import explained
+from cogs.ui.buttons import explained, person
 
 
 class StopButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"job:(?P<id>\d+):stop"):
@@ -35,7 +35,7 @@ class StopButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"job:
 
     async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        job = await interaction.client.app.cancel_job(self.job_id)
+        job = await interaction.client.app.cancel_job(self.job_id, person(interaction))
         if job is None or (job.state.is_final and job.state is not JobState.CANCELLED):
             text = "That job has already ended."
         else:

@@ -372,9 +372,11 @@ async def test_no_api_key(tmp_path: Path, caplog: pytest.LogCaptureFixture):
 
     async with small_world(tmp_path, configure=keyless) as world:
         await up_to(world, "examples")
-        for command in ("moderate", "finetune", "generate"):
+        for command in ("moderate", "generate"):
             shown = await stage(world, command)
             assert explained(world, shown, command, caplog).startswith("There is no API key for the model service.")
+        offer = said(await world.owner.slash(world.channel, "finetune"))
+        assert offer.startswith("There is no API key for the model service.")
         assert "Where everything stands" in said(await world.owner.slash(world.channel, "status"))
         world.app.settings = world.app.settings.model_copy(
             update={"openai": world.app.settings.openai.model_copy(update={"api_key": SecretStr(world.openai.api_key)})}

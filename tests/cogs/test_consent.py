@@ -83,7 +83,7 @@ async def consent(world: World, what: str, actor: Any = None, **options: Any) ->
 
 async def reblog_draft(world: World, parent: StandInBlog, number: int = 0, **more: Any) -> int:
     """A draft that reblogs a post, as /generate would have written it."""
-    voice = (await world.app.voice()).id
+    voice = (await world.app.voices.current()).id
     post = parent.posts[number]
     text = post["content"][0]["text"]
     reblogged = Parent(parent.uuid, parent.name, str(post["id"]), text, "https://example.org/1")

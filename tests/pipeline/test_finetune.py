@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -25,13 +26,14 @@ from bot.errors import (
 from bot.examples import Example, training_line
 from bot.language import tuning
 from bot.language.endpoint import Endpoint, ModelService
-from bot.pipeline.finetune import cancel_abandoned, dataset_to_train, finetune
+from bot.pipeline.finetune import Course, cancel_abandoned, dataset_to_train, finetune
 from bot.progress import Progress
 from bot.store import datasets, jobs, spending, voices
 from bot.store.database import Database
 from bot.store.jobs import JobState
-from bot.training import Training, TrainingState
+from bot.training import Offer, Training, TrainingState, VoiceKind
 from bot.voices.fine_tuned import FineTuned
+from bot.voices.protocol import Trainer
 
 MODEL = "gpt-4.1-mini-2025-04-14"
 
@@ -45,24 +47,43 @@ class Room:
     dataset_id: int = 0
     told: list[Training] = field(default_factory=list)
 
-    def run(self, *, limit: float = 20.0, service_job_id: str | None = None) -> AsyncIterator[Progress]:
-        async def remember(training: Training) -> None:
-            self.told.append(training)
-
-        return finetune(
-            self.database,
-            FineTuned(self.service),
-            job_id=self.job_id,
+    def offer(self, **changes: Any) -> Offer:
+        """What was offered before the job began."""
+        offer = Offer(
+            id=1,
+            kind=VoiceKind.FINE_TUNED,
             dataset_id=self.dataset_id,
             base_url=self.service.endpoint.base_url,
             model=MODEL,
             epochs=2,
+            suffix="lamp",
+            activate=True,
+            cost=0.1,
+        )
+        return replace(offer, **changes)
+
+    def run(
+        self,
+        *,
+        limit: float = 20.0,
+        service_job_id: str | None = None,
+        trainer: Trainer | None = None,
+        poll_seconds: float = 0.05,
+        **offer: Any,
+    ) -> AsyncIterator[Progress]:
+        async def remember(training: Training) -> None:
+            self.told.append(training)
+
+        course = Course(
+            self.database,
+            trainer or FineTuned(self.service),
+            self.offer(**offer),
             token_price=5.0,
             monthly_limit=limit,
-            service_job_id=service_job_id,
             on_success=remember,
-            poll_seconds=0.05,
+            poll_seconds=poll_seconds,
         )
+        return finetune(course, job_id=self.job_id, service_job_id=service_job_id)
 
     def calls(self, method: str, path: str) -> int:
         return sum(r.method == method and r.path == path for r in self.openai.requests)
@@ -201,17 +222,17 @@ async def test_a_stopped_job_is_cancelled_at_the_service(tmp_path: Path):
         room.openai.training_seconds = 60.0
         stage = room.run()
         async for progress in stage:
-            if "The service says" in progress.line:
+            if " says: " in progress.line:
                 break
         await stage.aclose()
         trainer = FineTuned(room.service)
-        await cancel_abandoned(room.database, trainer)
+        await cancel_abandoned(room.database, lambda _: trainer)
         assert room.calls("POST", "/v1/fine_tuning/jobs") == 1
         assert not [r for r in room.openai.requests if r.path.endswith("/cancel")], "nobody pressed Stop"
         async with room.database.write() as connection:
             await jobs.finish_job(connection, room.job_id, JobState.CANCELLED, progress=None, error=None, now=1.0)
-        await cancel_abandoned(room.database, trainer)
-        await cancel_abandoned(room.database, trainer)
+        await cancel_abandoned(room.database, lambda _: trainer)
+        await cancel_abandoned(room.database, lambda _: trainer)
         assert len([r for r in room.openai.requests if r.path.endswith("/cancel")]) == 1
 
 

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from bot.app import App, Pace
 from bot.config import OpenAISettings
 from bot.demo.faults import Fault
+from bot.drafts import Person
 from bot.errors import ModelQuotaExhausted, ModelUnauthorized, ModelUnavailable
 from bot.jobs.runner import JobState
 from bot.language import batches
@@ -376,7 +377,7 @@ async def test_a_press_on_stop_cancels_at_the_service_and_a_restart_does_not(tmp
             await until(lambda: len([call for call in room.openai.requests if call.method == "GET"]) > looks + 6)
             assert len(statuses()) == 3, "a restart begins nothing anew"
             assert not set(statuses()) & {"cancelling", "cancelled"}
-            await app.cancel_job(job.id)
+            await app.cancel_job(job.id, Person(1, "k"))
             await until(lambda: set(statuses()) == {"cancelled"} and not room.openai.state.files)
         finally:
             await app.stop()

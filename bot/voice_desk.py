@@ -1,0 +1,247 @@
+"""What people do about voices: be shown what a training would cost, begin it, let it rest, choose what writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+
+from bot.config import Settings
+from bot.drafts import Person
+from bot.errors import ModelError, ModelRefused, NothingToDo
+from bot.examples import Dataset
+from bot.language.models import describe_model
+from bot.language.prices import training_price
+from bot.model_services import ModelServices
+from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost
+from bot.store import spending, voices
+from bot.store.audit import record
+from bot.store.database import Database
+from bot.training import Offer, Training, TrainingState, Voice, VoiceKind
+from bot.voices.kinds import KINDS, api_of, kind_of
+from bot.voices.protocol import Pausable, Trainer, Writer
+from bot.voices.register import voice_for_writing
+
+_log = logging.getLogger(__name__)
+_ASKED = 6.0  # seconds for a question that somebody waits for, and that can do without an answer
+_NO_REST = frozenset({404, 405, 501})  # how services say that they know no such thing
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """An offer with what a person should know before they press. Money is in US dollars."""
+
+    offer: Offer
+    dataset: Dataset
+    service_job_id: str
+    """A job at the service that is followed instead of beginning one, as `job_id` asks; mostly ""."""
+    price: str
+    """Where the price comes from, in words."""
+    shutdown_date: date | None
+    used: float
+    limit: float
+
+
+class VoiceDesk:
+    """Voices and trainings, as people deal with them. `remember` puts options into force and into config.toml."""
+
+    def __init__(
+        self,
+        database: Database,
+        services: ModelServices,
+        *,
+        settings: Callable[[], Settings],
+        remember: Callable[[Mapping[str, object]], Awaitable[bool]],
+        poll_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._services = services
+        self._settings = settings
+        self._remember = remember
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    async def current(self) -> Voice:
+        """The voice that /generate writes with; registered when it is not yet."""
+        settings = self._settings()
+        generation = settings.endpoint("generation")
+        tuning = settings.endpoint("fine_tuning").base_url
+        return await voice_for_writing(
+            self._database,
+            fine_tuned_model=settings.fine_tuned_model,
+            fine_tuned_base_url=tuning,
+            fine_tuned_kind=kind_of(api_of(tuning, settings.openai.fine_tuning.api)),
+            few_shot_model=generation.model,
+            few_shot_base_url=generation.base_url,
+            developer_message=settings.developer_message,
+            user_message=settings.user_message,
+            now=self._clock(),
+        )
+
+    def writer(self, voice: Voice) -> Writer:
+        """What writes in a voice. Raises NothingToDo where no service is set at its address."""
+        return KINDS[voice.kind].writes(self._database, self._services.at(voice.base_url), voice)
+
+    async def use_few_shot(self, person: Person) -> None:
+        """Write without training from now on, until somebody chooses another voice or a training ends."""
+        before = await self.current()
+        async with self._database.write() as connection:
+            await voices.activate_none(connection)
+            await record(connection, person, "use voice", "few-shot", now=self._clock(), before=before.name)
+        await self._remember({"fine_tuned_model": ""})
+
+    # --- training ---------------------------------------------------------------------------------------------
+
+    def trainer(self, kind: VoiceKind, base_url: str) -> Trainer:
+        """What trains voices of a kind at an address. Raises NothingToDo where no service is set there."""
+        trains = KINDS[kind].trains
+        if trains is None:
+            raise NothingToDo("A voice of this kind needs no training.", "/generate writes with it.")
+        return trains(self._services.at(base_url), api_of(base_url, self._settings().openai.fine_tuning.api))
+
+    def trainer_of(self, training: Training) -> Trainer:
+        return self.trainer(training.kind, training.base_url)
+
+    async def offer(
+        self,
+        *,
+        model: str | None = None,
+        epochs: int | None = None,
+        suffix: str | None = None,
+        dataset_id: int | None = None,
+        activate: bool = True,
+    ) -> Terms:
+        """What a training would use and cost. Nothing is sent but a question about the model; nothing is paid.
+
+        Raises:
+            NothingToDo: there is no dataset that could be trained on, or no key for the service.
+        """
+        settings = self._settings()
+        dataset = await dataset_to_train(self._database, dataset_id)
+        service = self._services.use("fine_tuning")
+        model = model or settings.openai.fine_tuning.model or settings.base_model
+        epochs = epochs or settings.expected_epochs
+        own_price = settings.training_price(model)
+        base_url = service.endpoint.base_url
+        offer = Offer(
+            id=0,
+            kind=kind_of(api_of(base_url, settings.openai.fine_tuning.api)),
+            dataset_id=dataset.id,
+            base_url=base_url,
+            model=model,
+            epochs=epochs,
+            suffix=suffix or "",
+            activate=activate,
+            cost=estimated_cost(dataset, model, epochs, own_price),
+        )
+        now = self._clock()
+        async with self._database.write() as connection:
+            offer = replace(offer, id=await voices.add_offer(connection, offer, now=now))
+        return Terms(
+            offer,
+            dataset,
+            settings.job_id,
+            _price_in_words(model, own_price),
+            await self._shutdown_date(model, base_url),
+            await spending.used_this_month(self._database, now),
+            settings.budget.monthly_limit + await spending.allowed_this_month(self._database, now),
+        )
+
+    async def _shutdown_date(self, model: str, base_url: str) -> date | None:
+        """When the service has announced to stop a model; None too where it does not tell, or not at once."""
+        try:
+            async with asyncio.timeout(_ASKED):
+                return (await describe_model(self._services.at(base_url).with_model(model))).shutdown_date
+        except (ModelError, TimeoutError) as error:
+            _log.info("The service did not tell when %s ends (%s).", model, type(error).__name__)
+            return None
+
+    def course(self, offer: Offer, on_success: Callable[[Training], Awaitable[None]]) -> Course:
+        """What the stage needs to train as offered. Raises NothingToDo where no service is set at its address."""
+        settings = self._settings()
+        return Course(
+            self._database,
+            self.trainer(offer.kind, offer.base_url),
+            offer,
+            settings.training_price(offer.model),
+            settings.budget.monthly_limit,
+            on_success,
+            self._poll_seconds,
+            self._clock,
+        )
+
+    async def rest(self, job_id: int, person: Person, *, resume: bool) -> None:
+        """Let a training rest at its service, or go on.
+
+        Raises:
+            NothingToDo: there is no such training, it is over, or its service knows no rest.
+            ModelError: the service refused, or did not answer usefully.
+        """
+        training = await self.training_of(job_id)
+        trainer = self.trainer_of(training)
+        if training.service_job_id is None or training.state.is_final or not isinstance(trainer, Pausable):
+            raise NothingToDo("This training cannot rest now.", "Its message says how it stands.")
+        action = "resume training" if resume else "pause training"
+        async with self._database.write() as connection:
+            await record(connection, person, action, f"training {training.id}", now=self._clock())
+        try:
+            await (trainer.resume(training) if resume else trainer.pause(training))
+        except ModelRefused as refusal:
+            if refusal.status not in _NO_REST:
+                raise
+            raise NothingToDo(
+                "This service does not let a training rest.", "Wait for its end, or use *Stop* to cancel it for good."
+            ) from None
+
+    async def delete_files(self, job_id: int, person: Person) -> None:
+        """Take the uploaded files of a training that gave no voice away again; one that may go on is cancelled first.
+
+        Raises:
+            NothingToDo: there is no such training, it goes on or has given a voice, or nothing is left to delete.
+            ModelError: the service refused, or did not answer usefully.
+        """
+        training = await self.training_of(job_id)
+        if training.state in {TrainingState.RUNNING, TrainingState.SUCCEEDED}:
+            raise NothingToDo(
+                "The files of this training are in use, or have given a voice.", "Stop the training first."
+            )
+        if not training.has_files:
+            raise NothingToDo("No file of this training is left at the service.", "There is nothing to do.")
+        trainer = self.trainer_of(training)
+        now = self._clock()
+        async with self._database.write() as connection:
+            await record(connection, person, "delete training files", f"training {training.id}", now=now)
+        if not training.state.is_final:
+            training = await trainer.cancel(training)
+        training = await trainer.delete_files(training)
+        async with self._database.write() as connection:
+            await voices.save_training(connection, training, now=now)
+
+    async def training_of(self, job_id: int) -> Training:
+        """The training that a job began. Raises NothingToDo where there is none."""
+        training = await voices.training_of_job(self._database, job_id)
+        if training is None:
+            raise NothingToDo("Nothing of this training is here any more.", "Use /finetune to begin one.")
+        return training
+
+    async def follow_success(self, training: Training) -> None:
+        """config.toml follows a training that succeeded, as it did in tumblrbot."""
+        # No job is under way any more; and the service may have gone through the examples more or less often.
+        values: dict[str, object] = {"job_id": "", "expected_epochs": training.epochs}
+        if training.activate:
+            values["fine_tuned_model"] = training.fine_tuned_model or ""
+        await self._remember(values)  # the voice is in the register, which is what counts
+
+
+def _price_in_words(model: str, own_price: float | None) -> str:
+    if own_price is not None:
+        return f"${own_price:g} for a million tokens, your token_price"
+    price = training_price(model)
+    if price is None:
+        return "the dearest that is known, since nothing is known of this model; set token_price"
+    return f"${price.training:g} for a million tokens, as of {price.checked_on}"
