@@ -6,73 +6,54 @@ import asyncio
 import logging
 import random
 import time
-import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiosqlite
-import msgspec
-from pydantic import SecretStr, ValidationError
 
+from bot import consent
+from bot.account import TumblrAccount
 from bot.config import (
-    SECRETS_FILE,
     Settings,
-    TumblrSettings,
     Use,
     option_text,
     parse_options,
     secrets_elsewhere,
     with_options,
     write_options,
-    write_secrets,
 )
 from bot.drafts import Draft, Person
-from bot.errors import (
-    BlogIdentifierError,
-    BotError,
-    ConnectionFailed,
-    NothingToDo,
-    OptionRefused,
-    SettingsError,
-    TumblrError,
-    TumblrNotFound,
-)
+from bot.errors import BotError, NothingToDo, OptionRefused, SettingsError
 from bot.jobs.background import Background, report_unexpected
 from bot.jobs.runner import JSON, Job, JobRunner
 from bot.language.endpoint import ModelService
 from bot.model_services import ModelServices
 from bot.pipeline import decide, screening
-from bot.pipeline.download import AT_ONCE, Wanted, download
+from bot.pipeline.download import Wanted, download
 from bot.pipeline.examples import ExampleRules, make_examples
 from bot.pipeline.finetune import cancel_abandoned, finetune
 from bot.pipeline.generate import Desk, Reblogging, Tagging, generate, rewrite_replaced
 from bot.pipeline.moderate import InBatches, moderate
 from bot.pipeline.moderate_batches import look_after_batches
 from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, publish
-from bot.pipeline.retention import delete_posts, forget_blog, keep_retention
+from bot.pipeline.retention import delete_posts, keep_retention
 from bot.pipeline.screening import Flagged, Screening
-from bot.posts import Blog
 from bot.progress import Progress
 from bot.store import consents, spending, voices
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
 from bot.store.audit import record
 from bot.store.consents import Consent
-from bot.store.database import Database, carry_through
-from bot.store.facts import get_fact, set_fact
+from bot.store.database import Database
 from bot.store.purge import Purged
 from bot.training import Offer, TrainingState
-from bot.tumblr.client import Account, Tumblr, TumblrCredentials
-from bot.tumblr.connect import RequestToken, access_token, read_verifier, request_token
 from bot.tumblr.identifiers import parse_identifier
-from bot.tumblr.quota import MINUTE_CALLS, RESERVED, Governor, GovernorState
-from bot.tumblr.values import as_mapping
+from bot.tumblr.quota import MINUTE_CALLS, Governor
 from bot.voice_desk import VoiceDesk
 
 _log = logging.getLogger(__name__)
-_QUOTA = "Tumblr's quota"
 _DAY = 86_400.0
 _COURIER_REST = 300.0  # seconds after which the courier looks again by itself
 
@@ -123,16 +104,17 @@ class App:
         self._database: Database | None = None
         self._stopped = False
         self._runner: JobRunner | None = None
-        self._governor = Governor(clock, minute_calls=self.pace.tumblr_calls)
-        self._quota_changed = asyncio.Event()
-        self._connecting: _Connecting | None = None
-        self._account_turn = asyncio.Lock()
-        self.overruled_by: tuple[str, ...] = ()
-        """Where else the secrets are set that were last written down: these places win at the next start."""
-        self.tumblr = _tumblr(settings, self.pace, self._governor)
-        """For what people wait for, and for uploads."""
-        self.tumblr_in_bulk = _tumblr(settings, self.pace, self._governor, keep_back=RESERVED, readers=AT_ONCE)
-        """For stages that read much: it leaves some calls to the other one, and never stands in its way."""
+        self.account = TumblrAccount(
+            settings_path,
+            settings=lambda: self.settings,
+            use=self._use,
+            remember=self._remember,
+            database=lambda: self.database,
+            governor=Governor(clock, minute_calls=self.pace.tumblr_calls),
+            deadline=self.pace.tumblr_deadline,
+            retry_wait=self.pace.tumblr_retry,
+        )
+        self.tumblr, self.tumblr_in_bulk = self.account.tumblr, self.account.tumblr_in_bulk
 
     @property
     def database(self) -> Database:
@@ -170,7 +152,7 @@ class App:
             poll_seconds=self.pace.training_poll,
             clock=self.clock,
         )
-        await self._recall_quota()
+        await self.account.recall_quota()
         await self.background.start()
         stages = {
             "download": self._download,
@@ -188,7 +170,7 @@ class App:
             ("regenerated drafts", self._to_rewrite, self._rewrite),
             ("stopped trainings", self._to_cancel, self._cancel_trainings),
             ("batches of screenings", self._to_end_batches, self._end_batches),
-            ("Tumblr's quota", self._quota_changed, self._keep_quota),
+            ("Tumblr's quota", self.account.quota_changed, self.account.keep_quota),
             ("retention", self._to_purge, self._keep_retention),
         ):
             self.background.spawn(name, self._keep(name, wake, work))
@@ -203,7 +185,7 @@ class App:
             if self._database is not None and not self._stopped:
                 self._stopped = True
                 with suppress(BotError):  # the disk is full, say: then the first answer tells what is left
-                    await self._keep_quota()
+                    await self.account.keep_quota()
         finally:
             if self._database is not None:
                 await self._database.close()  # its threads would keep the process alive
@@ -420,267 +402,17 @@ class App:
     # --- consent ----------------------------------------------------------------------------------------------
 
     async def give_consent(self, blog: str, note: str, person: Person) -> Consent:
-        """Record that `person` says that a blog of somebody else may be downloaded. Returns what was recorded.
-
-        Raises:
-            NothingToDo: the note is empty, or the blog is the account's own and needs none.
-            BlogIdentifierError, TumblrError: the blog cannot be looked up; nothing was recorded.
-        """
-        note = note.strip()
-        if not note:
-            raise NothingToDo("The note is empty.", "Say in it who allows this, and where they said so.")
-        identifier = parse_identifier(blog)
-        try:
-            found = await self.tumblr.blog(identifier)
-        except TumblrNotFound as error:
-            raise TumblrNotFound(f"Tumblr has no blog {identifier}, or does not show it.", error.next_step) from error
-        await self.account()  # the blog may be new in it
-        now = self.clock()
-        async with self.database.write() as connection:
-            if await consents.is_own(connection, found.uuid):
-                raise NothingToDo(
-                    f"{found.name} is a blog of the connected account and needs no consent. Nothing was recorded.",
-                    "Use /download.",
-                )
-            await consents.give_consent(connection, found, note, person, now=now)
-        return Consent(found.uuid, found.name, note, now, person.name, None, None)
+        """Record that a blog of somebody else may be downloaded; see `bot.consent.give` for what it raises."""
+        return await consent.give(self.database, self.account, blog, note, person, clock=self.clock)
 
     async def revoke_consent(self, blog: str, person: Person) -> tuple[Consent, Purged]:
-        """Take consent back and purge what is here of the blog, also while it is being downloaded.
-
-        Returns the consent that held until now, and what was purged: nothing, if the blog is the account's own by now.
-
-        Raises:
-            NothingToDo: there is no such consent, or the name could mean several.
-            BlogIdentifierError, TumblrError: the blog is not found in what was recorded, nor at Tumblr.
-            BotError: it is revoked and purged, but a file could not be written anew.
-        """
-        consent = await self._consent_for(blog)
-        async with self.database.write() as connection:
-            # First of all: from here on no page of a download under way is stored any more.
-            if not await consents.revoke_consent(connection, consent.blog_uuid, person, now=self.clock()):
-                raise _no_such_consent(consent.blog_name)
-        # To its end even if the bot stops now; a kill leaves the rest to the courier.
-        purged = await carry_through(
-            forget_blog(self.database, consent.blog_uuid, training_data_file=self.settings.training_data_file)
+        """Take consent back and purge what is here of the blog; see `bot.consent.revoke`."""
+        path = self.settings.training_data_file
+        revoked = await consent.revoke(
+            self.database, self.tumblr, blog, person, training_data_file=path, clock=self.clock
         )
         self.drafts_changed.set()
-        return consent, purged
-
-    async def _consent_for(self, blog: str) -> Consent:
-        """The consent that a text means. What was recorded comes first: the blog may be gone, or renamed."""
-        identifier = parse_identifier(blog)
-        active = await consents.active_consents(self.database)
-        meant = [each for each in active if identifier in {each.blog_uuid, each.blog_name}]
-        if not meant:
-            try:
-                uuid = (await self.tumblr.blog(identifier)).uuid
-            except TumblrNotFound:
-                raise _no_such_consent(identifier) from None
-            meant = [each for each in active if each.blog_uuid == uuid]
-        if not meant:
-            raise _no_such_consent(identifier)
-        if len(meant) > 1:
-            uuids = " or ".join(each.blog_uuid for each in meant)
-            raise NothingToDo(f"Several blogs have been called {identifier}.", f"Name the one you mean as {uuids}.")
-        return meant[0]
-
-    # --- the Tumblr account -----------------------------------------------------------------------------------
-
-    @property
-    def has_consumer(self) -> bool:
-        """Whether there are a consumer key and secret, so that Tumblr can be asked for a link."""
-        options = self.settings.tumblr
-        return bool(options.consumer_key.get_secret_value() and options.consumer_secret.get_secret_value())
-
-    @property
-    def has_account(self) -> bool:
-        """Whether an account is connected; `account` tells whether the connection works."""
-        return self.tumblr.connected
-
-    async def begin_connecting(self) -> str:
-        """A link at which the owner allows the bot to use the account.
-
-        Raises:
-            ConnectionFailed: Tumblr does not accept the consumer key and secret.
-            TumblrError: no usable answer.
-        """
-        options = self.settings.tumblr
-        return await self._begin(options.consumer_key, options.consumer_secret)
-
-    async def set_consumer(self, key: str, secret: str) -> str:
-        """Take other keys of an application, once Tumblr has accepted them; returns a link, as `begin_connecting`.
-
-        While an account is connected the keys in use stay until `finish_connecting`: tokens belong to their keys.
-
-        Raises:
-            ConnectionFailed: they cannot be keys, Tumblr does not accept them, or they cannot be written down.
-            TumblrError: no usable answer.
-        """
-        try:
-            given = TumblrSettings.model_validate({"consumer_key": key, "consumer_secret": secret})
-        except ValidationError:
-            given = TumblrSettings()
-        if not given.consumer_key.get_secret_value() or not given.consumer_secret.get_secret_value():
-            raise ConnectionFailed(
-                "That is no consumer key with its secret: both are one word each, of letters and digits.",
-                "Copy both from https://www.tumblr.com/oauth/apps.",
-            )
-        link = await self._begin(given.consumer_key, given.consumer_secret)
-        if not self.has_account:
-            async with self._account_turn:
-                await self._keep_secrets(_consumer(given.consumer_key, given.consumer_secret))
-        return link
-
-    async def finish_connecting(self, pasted: str) -> Account:
-        """Connect the account, from the address that Tumblr led to, and use it from now on.
-
-        The new tokens are tried before they take the place of the old ones.
-
-        Raises:
-            ConnectionFailed: the address or the tokens are of no use, or they cannot be written down. Nothing was
-                changed.
-            TumblrError: no usable answer; nothing was changed.
-        """
-        async with self._account_turn:
-            begun = self._connecting
-            if begun is None:
-                raise ConnectionFailed(
-                    "The link belongs to an earlier start of the bot, or was used already.",
-                    "Use /connect tumblr again.",
-                )
-            options = self.settings.tumblr
-            verifier = read_verifier(pasted, begun.request)
-            key, secret = begun.consumer_key.get_secret_value(), begun.consumer_secret.get_secret_value()
-            credentials = await access_token(
-                key, secret, begun.request, verifier, api_url=options.api_url, deadline=self.pace.tumblr_deadline
-            )
-            self._connecting = None  # used up
-            values = dict(zip(_TOKENS, (credentials.oauth_token, credentials.oauth_token_secret), strict=True))
-            if (begun.consumer_key, begun.consumer_secret) != (options.consumer_key, options.consumer_secret):
-                values |= _consumer(begun.consumer_key, begun.consumer_secret)
-            account = await self._tried(credentials)
-            await self._keep_secrets(values)
-            await self._note_account(account)
-            return account
-
-    async def account(self) -> Account | None:
-        """Ask Tumblr for the connected account and its blogs; None when none is connected.
-
-        Raises:
-            TumblrError: the connection does not work.
-        """
-        if not self.has_account:
-            return None
-        account = await self.tumblr.account()
-        await self._note_account(account)
-        return account
-
-    async def disconnect(self) -> None:
-        """Forget the tokens. Posts, drafts and the consumer key stay.
-
-        Raises:
-            ConnectionFailed: they cannot be taken out of the secrets file; nothing was changed.
-        """
-        async with self._account_turn:
-            self._connecting = None
-            await self._keep_secrets(dict.fromkeys(_TOKENS))
-            if await asyncio.to_thread(self._config_has_tokens):
-                self.overruled_by += (self._settings_path.name,)
-            async with self.database.write() as connection:
-                await consents.set_own_blogs(connection, [])
-
-    async def tokens_place(self) -> str:
-        """Where the tokens come from at a start, in words."""
-        return await asyncio.to_thread(self._tokens_place)
-
-    async def choose_destination(self, blog: Blog) -> str:
-        """Let drafts that are written from now on go to this blog; returns a sentence if that will not last."""
-        return await self._choose({"upload_blog_identifier": blog.name})
-
-    async def choose_sources(self, blogs: Sequence[Blog], *, offered: Sequence[Blog]) -> str:
-        """Let /download fetch these of the `offered` blogs; what else is set stays. Returns as `choose_destination`."""
-        others = [text for text in self.settings.download_blog_identifiers if not is_one_of(text, offered)]
-        return await self._choose({"download_blog_identifiers": [*(blog.name for blog in blogs), *others]})
-
-    async def _choose(self, values: Mapping[str, object]) -> str:
-        written = await self._remember(values)
-        elsewhere = await asyncio.to_thread(secrets_elsewhere, values)
-        if elsewhere:
-            return f"At the next start {' and '.join(elsewhere.values())} wins over this: change it there."
-        (name,) = values
-        return "" if written else f"config.toml could not be written; set `{name}` there, or the next start forgets it."
-
-    def _tokens_place(self) -> str:
-        elsewhere = secrets_elsewhere(_TOKENS)
-        if elsewhere:
-            return " and ".join(elsewhere.values())
-        kept = ""
-        with suppress(OSError, ValueError):
-            kept = (self.settings.data_directory / SECRETS_FILE).read_text("utf-8")
-        return f"{SECRETS_FILE} in the data directory" if "oauth_token" in kept else self._settings_path.name
-
-    def _config_has_tokens(self) -> bool:
-        """Whether somebody wrote tokens into config.toml, where they do not belong but are read all the same."""
-        try:
-            written = tomllib.loads(self._settings_path.read_text("utf-8-sig"))
-        except (OSError, ValueError):
-            return False
-        section = as_mapping(written.get("tumblr"))
-        return any(section.get(name.removeprefix("tumblr.")) for name in _TOKENS)
-
-    async def _begin(self, key: SecretStr, secret: SecretStr) -> str:
-        request = await request_token(
-            key.get_secret_value(),
-            secret.get_secret_value(),
-            api_url=self.settings.tumblr.api_url,
-            deadline=self.pace.tumblr_deadline,
-        )
-        self._connecting = _Connecting(request, key, secret)
-        return request.authorize_url
-
-    async def _tried(self, credentials: TumblrCredentials) -> Account:
-        """The account that new tokens open; they are not in use yet."""
-        tumblr = Tumblr(
-            credentials,
-            api_url=self.settings.tumblr.api_url,
-            deadline=self.pace.tumblr_deadline,
-            retry_wait=self.pace.tumblr_retry,
-            governor=self._governor,
-        )
-        try:
-            return await tumblr.account()
-        except TumblrError as error:
-            raise ConnectionFailed(
-                f"The new connection could not be tested, so nothing was changed. {error.sentence}",
-                "Use /connect tumblr again in a few minutes.",
-            ) from None
-        finally:
-            await tumblr.close()
-
-    async def _keep_secrets(self, values: Mapping[str, str | None]) -> None:
-        """Write secrets of [tumblr] down, all or none, and use them."""
-        try:
-            await asyncio.to_thread(write_secrets, self.settings.data_directory, values)
-        except SettingsError as error:
-            raise ConnectionFailed(
-                f"The keys could not be written down, so nothing was changed. {' '.join(error.problems)}",
-                "Correct that, then use /connect tumblr again.",
-            ) from None
-        self.overruled_by = tuple((await asyncio.to_thread(secrets_elsewhere, values)).values())
-        new = {name.removeprefix("tumblr."): SecretStr(value or "") for name, value in values.items()}
-        self.settings = self.settings.model_copy(update={"tumblr": self.settings.tumblr.model_copy(update=new)})
-        self._use_credentials()
-
-    def _use_credentials(self) -> None:
-        """Let every call from now on carry the keys that the settings have."""
-        credentials = _credentials(self.settings)
-        self.tumblr.use(credentials)
-        self.tumblr_in_bulk.use(credentials)
-
-    async def _note_account(self, account: Account) -> None:
-        async with self.database.write() as connection:
-            await consents.set_own_blogs(connection, account.blogs)
+        return revoked
 
     # --- the stages, with what they need ----------------------------------------------------------------------
 
@@ -775,9 +507,13 @@ class App:
             ),
         )
 
+    def _use(self, values: Mapping[str, object]) -> None:
+        """Use options from now on, until the process ends."""
+        self.settings = with_options(self.settings, values)
+
     async def _remember(self, values: Mapping[str, object]) -> bool:
         """Use options from now on; returns whether config.toml has them too: it may be read-only in a container."""
-        self.settings = with_options(self.settings, values)
+        self._use(values)
         try:
             await asyncio.to_thread(write_options, self._settings_path, values)
         except (OSError, BotError) as error:
@@ -829,23 +565,6 @@ class App:
         is_left = await look_after_batches(self.database, self.service("moderation"), clock=self.clock)
         return self.clock() + self.pace.training_poll if is_left else None
 
-    async def _recall_quota(self) -> None:
-        """Go on from what the last process knew: a restart must not call where Tumblr asked for a pause."""
-        kept = await get_fact(self.database, _QUOTA)
-        if kept is not None:
-            with suppress(msgspec.DecodeError):  # another version's: the first answer tells
-                self._governor.restore(msgspec.json.decode(kept, type=GovernorState))
-        loop = asyncio.get_running_loop()
-
-        def changed() -> None:  # called from the threads that talk to Tumblr
-            loop.call_soon_threadsafe(self._quota_changed.set)
-
-        self._governor.changed = changed
-
-    async def _keep_quota(self) -> None:
-        async with self.database.write() as connection:
-            await set_fact(connection, _QUOTA, msgspec.json.encode(self._governor.state()).decode())
-
     async def _keep_retention(self) -> float:
         if self.clock() >= self._next_purge:
             due = await keep_retention(
@@ -865,57 +584,6 @@ class App:
             pass
         self._to_cancel.set()
         self._to_end_batches.set()
-
-
-def _tumblr(settings: Settings, pace: Pace, governor: Governor, *, keep_back: int = 0, readers: int = 1) -> Tumblr:
-    return Tumblr(
-        _credentials(settings),
-        api_url=settings.tumblr.api_url,
-        deadline=pace.tumblr_deadline,
-        retry_wait=pace.tumblr_retry,
-        governor=governor,
-        keep_back=keep_back,
-        readers=readers,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Connecting:
-    """A connection that the owner has begun; it is kept in memory only."""
-
-    request: RequestToken
-    consumer_key: SecretStr
-    consumer_secret: SecretStr
-
-
-_TOKENS: tuple[str, ...] = ("tumblr.oauth_token", "tumblr.oauth_token_secret")
-
-
-def is_one_of(identifier: str, blogs: Sequence[Blog]) -> bool:
-    """Whether an identifier, as people write them, means one of these blogs; a custom domain is never recognised."""
-    try:
-        parsed = parse_identifier(identifier)
-    except BlogIdentifierError:
-        return False
-    return any(parsed in (blog.name.lower(), blog.uuid) for blog in blogs)
-
-
-def _no_such_consent(blog: str) -> NothingToDo:
-    return NothingToDo(f"No consent for {blog} holds.", "/consent list shows those that do.")
-
-
-def _consumer(key: SecretStr, secret: SecretStr) -> dict[str, str]:
-    return {"tumblr.consumer_key": key.get_secret_value(), "tumblr.consumer_secret": secret.get_secret_value()}
-
-
-def _credentials(settings: Settings) -> TumblrCredentials:
-    options = settings.tumblr
-    return TumblrCredentials(
-        consumer_key=options.consumer_key.get_secret_value(),
-        consumer_secret=options.consumer_secret.get_secret_value(),
-        oauth_token=options.oauth_token.get_secret_value(),
-        oauth_token_secret=options.oauth_token_secret.get_secret_value(),
-    )
 
 
 def _texts(value: JSON) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import discord
 
-from bot.app import App, is_one_of
+from bot.account import is_one_of
+from bot.app import App
 from bot.client import Client, is_permitted, require_owner
 from bot.errors import BotError, ConnectionFailed, NothingToDo
 from bot.posts import Blog
@@ -57,13 +58,13 @@ The address works once, and only for this bot."""
 async def offer_connection(interaction: discord.Interaction[Client]) -> None:
     """Show the link, or what is needed before there can be one; the interaction is deferred already."""
     app = interaction.client.app
-    if not app.has_consumer:
+    if not app.account.has_consumer:
         await interaction.followup.send(
             embed=embed(title="Connect a Tumblr account", description=_KEYS_NEEDED), view=_view("keys"), ephemeral=True
         )
         return
     try:
-        link = await app.begin_connecting()
+        link = await app.account.begin_connecting()
     except ConnectionFailed as error:  # the keys are wrong, so others are needed
         shown = embed(title="Connect a Tumblr account", description=f"{error}\n\n{_KEYS_NEEDED}")
         await interaction.followup.send(embed=shown, view=_view("keys"), ephemeral=True)
@@ -73,7 +74,7 @@ async def offer_connection(interaction: discord.Interaction[Client]) -> None:
 
 async def _show_link(interaction: discord.Interaction[Client], link: str) -> None:
     text = _STEPS
-    if interaction.client.app.has_account:
+    if interaction.client.app.account.has_account:
         text += "\nThe account that is connected now stays so until the new connection has been tested."
     view = discord.ui.View(timeout=None)
     view.add_item(discord.ui.Button(label="Open Tumblr", url=web_address(link)))
@@ -86,14 +87,14 @@ async def _show_link(interaction: discord.Interaction[Client], link: str) -> Non
 async def _take_keys(interaction: discord.Interaction[Client], key: str, secret: str) -> None:
     require_owner(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
-    await _show_link(interaction, await interaction.client.app.set_consumer(key, secret))
+    await _show_link(interaction, await interaction.client.app.account.set_consumer(key, secret))
 
 
 async def _take_address(interaction: discord.Interaction[Client], pasted: str) -> None:
     require_owner(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     app = interaction.client.app
-    account = await app.finish_connecting(pasted)
+    account = await app.account.finish_connecting(pasted)
     blogs = await own_blogs(app.database)
     description = f"The bot uses this account from now on.{_overruled(app)}"
     if blogs:
@@ -105,8 +106,8 @@ async def _take_address(interaction: discord.Interaction[Client], pasted: str) -
 async def show_connection(interaction: discord.Interaction[Client]) -> None:
     """Show what is connected, and whether it works; the interaction is deferred already."""
     app = interaction.client.app
-    if not app.has_account:
-        missing = "" if app.has_consumer else " It also needs a consumer key and secret."
+    if not app.account.has_account:
+        missing = "" if app.account.has_consumer else " It also needs a consumer key and secret."
         shown = embed(
             title="Tumblr", description=f"No account is connected.{missing} /connect tumblr leads through all of it."
         )
@@ -114,7 +115,7 @@ async def show_connection(interaction: discord.Interaction[Client]) -> None:
         return
     title, test = "Tumblr", "Tumblr accepts the connection."
     try:
-        account = await app.account()
+        account = await app.account.account()
     except BotError as error:
         test = str(error)
     else:
@@ -124,7 +125,7 @@ async def show_connection(interaction: discord.Interaction[Client]) -> None:
         ("Test", test, False),
         _blogs_field(blogs),
         ("Calls left", _calls_left(app.tumblr.quota), True),
-        ("The tokens come from", await app.tokens_place(), True),
+        ("The tokens come from", await app.account.tokens_place(), True),
     ]
     await interaction.followup.send(
         embed=embed(title=title, fields=fields), view=_view("disconnect", choices=blogs, app=app), ephemeral=True
@@ -134,7 +135,7 @@ async def show_connection(interaction: discord.Interaction[Client]) -> None:
 async def _disconnect(interaction: discord.Interaction[Client]) -> None:
     await interaction.response.defer(ephemeral=True, thinking=True)
     app = interaction.client.app
-    await app.disconnect()
+    await app.account.disconnect()
     await interaction.followup.send(
         f"The bot has forgotten the tokens.{_overruled(app)} Tumblr keeps the permission until you take it back at"
         f" {PERMISSIONS}. /connect tumblr connects an account again.",
@@ -143,9 +144,9 @@ async def _disconnect(interaction: discord.Interaction[Client]) -> None:
 
 
 def _overruled(app: App) -> str:
-    if not app.overruled_by:
+    if not app.account.overruled_by:
         return ""
-    places = " and ".join(app.overruled_by)
+    places = " and ".join(app.account.overruled_by)
     return f" But {places} will win over this at the next start: correct or remove it there."
 
 
@@ -307,10 +308,10 @@ class BlogSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"conn
             raise NothingToDo("That blog is not among the account's any more.", "Use /connect show for those that are.")
         names = ", ".join(f"**{foreign(blog.name)}**" for blog in blogs)
         if self.use == "upload":
-            caveat = await app.choose_destination(blogs[0])
+            caveat = await app.account.choose_destination(blogs[0])
             text = f"Drafts written from now on go to {names}. Those already written keep the blog that they show."
         else:
-            caveat = await app.choose_sources(blogs, offered=own[:SELECT_OPTIONS])
+            caveat = await app.account.choose_sources(blogs, offered=own[:SELECT_OPTIONS])
             text = f"/download now fetches the posts of {names}."
         await interaction.followup.send(cut(f"{text} {caveat}", 2000), ephemeral=True)
 

@@ -231,7 +231,7 @@ async def test_each_wrong_paste_has_its_sentence_and_changes_nothing(fresh: Worl
     address = fresh.tumblr.authorize(token_of(link))
     assert said(await paste(fresh, shown, make(address))).startswith(sentence)
     assert not secrets_file(fresh).exists()
-    assert not fresh.app.has_account
+    assert not fresh.app.account.has_account
 
 
 async def test_a_wrong_paste_can_be_followed_by_the_right_one(fresh: World):
@@ -246,7 +246,7 @@ async def test_an_address_works_once(fresh: World):
     address = fresh.tumblr.authorize(token_of(link))
     await paste(fresh, shown, address)
     assert said(await paste(fresh, shown, address)).endswith("Use /connect tumblr again.")
-    assert fresh.app.has_account
+    assert fresh.app.account.has_account
 
 
 async def test_whoever_said_no_at_tumblr_is_told_so(fresh: World):
@@ -274,10 +274,10 @@ async def test_keys_that_tumblr_refuses_are_not_kept_and_others_can_be_typed(bar
     assert text.startswith("Tumblr does not accept the consumer key and secret, or this machine's clock is wrong.")
     text = said(await type_keys(bare, shown, "two words", secret))
     assert text.startswith("That is no consumer key with its secret")
-    assert not bare.app.has_consumer
+    assert not bare.app.account.has_consumer
     assert not secrets_file(bare).exists()
     assert "Paste the address" in said(await type_keys(bare, shown, key, secret))
-    assert bare.app.has_consumer
+    assert bare.app.account.has_consumer
 
 
 async def test_configured_keys_that_are_refused_lead_to_the_ways_to_give_others(tmp_path: Path):
@@ -351,7 +351,7 @@ async def test_secrets_that_cannot_be_written_down_leave_everything_as_it_was(fr
     secrets_file(fresh).mkdir(parents=True)
     text = said(await connect(fresh))
     assert text.startswith("The keys could not be written down, so nothing was changed.")
-    assert not fresh.app.has_account
+    assert not fresh.app.account.has_account
 
 
 async def test_what_the_environment_sets_wins_later_and_is_said(fresh: World, monkeypatch: pytest.MonkeyPatch):
@@ -393,12 +393,12 @@ async def test_disconnecting_takes_a_second_press_and_forgets_the_tokens_alone(f
     await connect(fresh)
     shown = await fresh.owner.slash(fresh.channel, "connect show")
     sure = await fresh.owner.click(answer(shown), label="Disconnect")
-    assert fresh.app.has_account
+    assert fresh.app.account.has_account
     done = await fresh.owner.click(answer(sure), label="Yes, disconnect")
     assert "https://www.tumblr.com/settings/apps" in said(done)
     assert kept(fresh)["oauth_token"] == kept(fresh)["oauth_token_secret"] == ""
     assert fresh.app.settings.tumblr.oauth_token.get_secret_value() == ""
-    assert fresh.app.has_consumer
+    assert fresh.app.account.has_consumer
     assert await own_blogs(fresh.app.database) == []
     assert "No account is connected." in said(await fresh.owner.slash(fresh.channel, "connect show"))
     assert "Connected as" in said(await connect(fresh))

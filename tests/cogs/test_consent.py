@@ -358,7 +358,7 @@ async def test_revoking_what_is_the_accounts_own_by_now_removes_nothing(world: W
     await allow(world, NAME)
     await stage(world, "download", blogs=NAME)
     blog.owned = True
-    await world.app.account()
+    await world.app.account.account()
     assert "Posts: 0 removed" in await consent(world, "revoke", blog=NAME)
     assert await count(world, "posts", blog) == 14
 
@@ -461,7 +461,7 @@ async def test_own_blogs_stay_when_another_account_was_connected_since(world: Wo
     await stage(world, "download")
     world.tumblr.blogs[world.blog_name].owned = False
     world.tumblr.add_blog("of-another-account")
-    await world.app.account()
+    await world.app.account.account()
     assert await rows(world, "SELECT present FROM own_blogs ORDER BY rowid") == [(0,), (1,)]
     clock.ahead = 30 * DAY
     await world.restart()
