@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 from tenacity import wait_none
@@ -23,13 +24,15 @@ from bot.demo.faults import Fault
 from bot.demo.openai_service import OpenAIService
 from bot.demo.tumblr_service import TumblrService
 from bot.drafts import Draft, DraftState, Person
-from bot.errors import DatabaseInUse, NothingToDo
+from bot.errors import DatabaseInUse, NothingToDo, TumblrBlocked
 from bot.jobs.runner import Job, JobState
 from bot.pipeline import publish as publish_stage
 from bot.store import drafts as draft_store
 from bot.store import voices
 from bot.store.database import Database
+from bot.store.facts import get_fact
 from bot.training import Voice, VoiceKind
+from bot.tumblr.quota import GovernorState
 from tests.pipeline.conftest import NAME, START, post
 from tests.pipeline.room import nights
 
@@ -216,6 +219,22 @@ async def test_the_store_is_closed_even_if_something_else_does_not_close(tmp_pat
         await database.close()
         house.app = house.new_app()
         await house.app.start()
+
+
+async def test_a_pause_that_tumblr_asks_for_is_written_down_at_once(tmp_path: Path):
+    """A kill leaves no time for it: the next process must not call either."""
+    async with open_house(tmp_path) as house:
+        house.tumblr.faults.schedule(Fault("GET", "/v2/*", "html", status=403))
+
+        async def kept_until() -> float | None:
+            kept = await get_fact(house.app.database, "Tumblr's quota")
+            return msgspec.json.decode(kept, type=GovernorState).blocked_until if kept else None
+
+        before = await kept_until()
+        with pytest.raises(TumblrBlocked):
+            await house.app.account.account()
+        assert before is None
+        assert await until(kept_until) == house.app.tumblr.governor.held_until
 
 
 @pytest.mark.parametrize("kind", ["download", "generate"])
