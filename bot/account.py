@@ -38,7 +38,7 @@ class TumblrAccount:
         *,
         settings: Callable[[], Settings],
         use: Callable[[Mapping[str, object]], None],
-        remember: Callable[[Mapping[str, object]], Awaitable[bool]],
+        choose: Callable[[Mapping[str, object]], Awaitable[str]],
         database: Callable[[], Database],
         governor: Governor,
         deadline: float,
@@ -50,7 +50,7 @@ class TumblrAccount:
             settings_path: config.toml.
             settings: gives the settings as they are now.
             use: changes options of the settings, by name, until the process ends.
-            remember: changes them in config.toml too, and returns whether that could be written.
+            choose: changes one of them in config.toml too; returns a sentence if that will not last.
             database: gives the open store.
             governor: keeps to Tumblr's limits, for every client of the account.
             deadline: seconds that one call may take in all.
@@ -59,7 +59,7 @@ class TumblrAccount:
         self._settings_path = settings_path
         self._settings = settings
         self._use = use
-        self._remember = remember
+        self._choose = choose
         self._database = database
         self._governor = governor
         self._deadline = deadline
@@ -191,14 +191,6 @@ class TumblrAccount:
         """Let /download fetch these of the `offered` blogs; what else is set stays. Returns as `choose_destination`."""
         others = [text for text in self._settings().download_blog_identifiers if not is_one_of(text, offered)]
         return await self._choose({"download_blog_identifiers": [*(blog.name for blog in blogs), *others]})
-
-    async def _choose(self, values: Mapping[str, object]) -> str:
-        written = await self._remember(values)
-        elsewhere = await asyncio.to_thread(secrets_elsewhere, values)
-        if elsewhere:
-            return f"At the next start {' and '.join(elsewhere.values())} wins over this: change it there."
-        (name,) = values
-        return "" if written else f"config.toml could not be written; set `{name}` there, or the next start forgets it."
 
     def _tokens_place(self) -> str:
         elsewhere = secrets_elsewhere(_TOKENS)

@@ -108,7 +108,7 @@ class App:
             settings_path,
             settings=lambda: self.settings,
             use=self._use,
-            remember=self._remember,
+            choose=self._choose,
             database=lambda: self.database,
             governor=Governor(clock, minute_calls=self.pace.tumblr_calls),
             deadline=self.pace.tumblr_deadline,
@@ -510,6 +510,15 @@ class App:
     def _use(self, values: Mapping[str, object]) -> None:
         """Use options from now on, until the process ends."""
         self.settings = with_options(self.settings, values)
+
+    async def _choose(self, values: Mapping[str, object]) -> str:
+        """Use options from now on, in config.toml too; returns a sentence if that will not last."""
+        written = await self._remember(values)
+        elsewhere = await asyncio.to_thread(secrets_elsewhere, values)
+        if elsewhere:
+            return f"At the next start {' and '.join(elsewhere.values())} wins over this: change it there."
+        names = " and ".join(f"`{name}`" for name in values)
+        return "" if written else f"config.toml could not be written; set {names} there, or the next start forgets it."
 
     async def _remember(self, values: Mapping[str, object]) -> bool:
         """Use options from now on; returns whether config.toml has them too: it may be read-only in a container."""
