@@ -16,7 +16,6 @@ from bot.demo.world import World, describe
 from bot.store import spending
 from tests.cogs.acts import (
     TITLES,
-    answer,
     becomes,
     buttons,
     calls,
@@ -29,6 +28,7 @@ from tests.cogs.acts import (
     pause,
     rows,
     said,
+    shown_with,
     small_world,
     stage,
     text_post,
@@ -83,15 +83,24 @@ OPENAI = {
 }
 
 
-def explained(world: World, shown: discord.Message, command: str, caplog: pytest.LogCaptureFixture) -> str:
-    """The sentence and the next step on a message; also in the log, and without anything secret."""
+def explained(
+    world: World,
+    shown: discord.Message,
+    command: str,
+    caplog: pytest.LogCaptureFixture,
+    remedies: list[str] | None = None,
+) -> str:
+    """The sentence and the next step on a message; also in the log, and without anything secret.
+
+    Its buttons are these `remedies`, or the stage that the sentence names, then the same stage again.
+    """
     text = line(shown).splitlines()[0]
     assert text.count(". ") >= 1, text
     assert text.endswith("."), text
     assert "reference" not in text, text
     without = ["Go on without screening"] if command == "moderate" and "no API key" in text else []
     named = [_again(stage) for stage in re.findall(r"/(download|examples|moderate|finetune|generate)\b", text)[:1]]
-    assert buttons(shown) == [*dict.fromkeys([*named, _again(command)]), *without], "the remedy, then the same again"
+    assert buttons(shown) == (remedies or [*dict.fromkeys([*named, _again(command)]), *without])
     logged = [record.getMessage() for record in caplog.records]
     assert any(text in message for message in logged), (text, logged)
     everything = "\n".join([*logged, *(describe(message) for message in world.messages)])
@@ -323,15 +332,22 @@ async def test_a_training_that_the_service_answers_badly(small: World, caplog: p
         small.openai.faults.schedule(fault)
     hurry_models(small, 0.12)
     shown = await stage(small, "finetune")
-    assert words in explained(small, shown, "finetune", caplog)
+    remedies = ["Retry as is", "Use few-shot instead"]
+    if name == "not available":
+        remedies = ["Use few-shot instead", "Use another service"]
+    assert words in explained(small, shown, "finetune", caplog, remedies)
     assert not small.openai.state.jobs
     assert await spending.used_this_month(small.app.database, small.app.clock()) == 0
     small.openai.faults.clear()
     hurry_models(small, 5.0)
-    small.openai.training_available = True
-    offer = await small.owner.click(shown, label="Train a voice")
-    pressed = await small.owner.click(answer(offer), label="Start training")
-    assert line(await outcome(small, "finetune", after=1, said=said(pressed))) == "Done: the new voice is active."
+    if name == "not available":
+        assert not small.openai.state.files, "what was uploaded is deleted again, as the offer said"
+        return
+    pressed = await small.owner.click(shown, label="Retry as is")
+    assert said(pressed).startswith("The training has started again.")
+    done = await becomes(small, shown, "Done: the new voice is active.")
+    assert len(shown_with(small, TITLES["finetune"])) == 1, "it goes on in its own message"
+    assert buttons(done) == ["Write drafts"]
     assert len(small.openai.state.jobs) == 1
 
 
@@ -361,7 +377,8 @@ async def test_a_training_that_fails_at_the_service(small: World, caplog: pytest
     await up_to(small, "moderate")
     small.openai.fail_training_with = ("server_error", "The job failed due to an internal error.")
     shown = await stage(small, "finetune")
-    assert "The job failed due to an internal error" in explained(small, shown, "finetune", caplog)
+    remedies = ["Retry as is", "Use few-shot instead", "Use another service", "Delete uploaded files"]
+    assert "The job failed due to an internal error" in explained(small, shown, "finetune", caplog, remedies)
     small.openai.fail_training_with = None
     assert line(await stage(small, "finetune")) == "Done: the new voice is active."
 
@@ -394,7 +411,8 @@ async def test_the_budget_stops_the_next_call_and_keeps_what_was_written(
     async with small_world(tmp_path, configure=poor) as world:
         await up_to(world, "examples")
         shown = await stage(world, "generate", count=50)
-        assert explained(world, shown, "generate", caplog).startswith("This would pass the monthly budget")
+        remedies = ["Allow $1 more and go on"]
+        assert explained(world, shown, "generate", caplog, remedies).startswith("This would pass the monthly budget")
         ((kept,),) = await rows(world, "SELECT count(*) FROM drafts")
         assert len(await world.until(lambda: d if len(d := world.drafts()) == kept else None)) == kept
         asked = len(world.openai.requests)

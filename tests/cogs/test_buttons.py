@@ -199,7 +199,7 @@ async def test_stop_cancels_a_training_at_its_service_too(small: World):
     offer = await small.owner.slash(small.channel, "finetune")
     await small.owner.click(answer(offer), label="Start training")
     shown = await small.until(
-        lambda: m[-1] if (m := shown_with(small, "Training a voice")) and "The service says" in line(m[-1]) else None
+        lambda: m[-1] if (m := shown_with(small, "Training a voice")) and " says: " in line(m[-1]) else None
     )
     await small.owner.click(shown, label="Stop")
     assert "Stopped." in line(await outcome(small, "finetune"))
@@ -374,9 +374,7 @@ async def test_next_step_stop_and_training_buttons_survive_a_restart(small: Worl
     (started,) = await together(small, (small.owner, offer.message, "Start training"))
     assert said(started).startswith("The training has started.")
     running = await small.until(
-        lambda: (
-            m[-1] if "The service says" in line((m := shown_with(small, "Training a voice") or [shown])[-1]) else None
-        )
+        lambda: m[-1] if " says: " in line((m := shown_with(small, "Training a voice") or [shown])[-1]) else None
     )
     await small.restart()
     await small.owner.click(now(small, running), label="Stop")

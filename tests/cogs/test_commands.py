@@ -107,8 +107,10 @@ async def test_finetune_shows_the_price_and_spends_nothing_before_the_press(smal
     assert "gpt-4o-mini-2024-07-18" in text
     assert "× 5 epochs" in text
     assert re.search(r"Cost: about \$\d", text)
-    assert "Budget: $0.00 of $" in text
-    assert len(small.openai.requests) == before
+    assert "Model: gpt-4o-mini-2024-07-18; the service stops it on 2027-01-14" in text
+    assert "at $3 for a million tokens, as of 2026-11-01" in text
+    assert re.search(r"Budget: \$20\.00 of \$20\.00 left", text)
+    assert [request.method for request in small.openai.requests[before:]] == ["GET"], "a question about the model"
     assert await rows(small, "SELECT * FROM jobs WHERE kind = 'finetune'") == []
     await small.owner.click(answer(offer), label="Start training")
     assert line(await outcome(small, "finetune")) == "Done: the new voice is active."

@@ -30,7 +30,9 @@ CALLS = {
     "find jobs": lambda s: tuning.find_jobs(s, "file-1", marker="7"),
     "cancel job": lambda s: tuning.cancel_job(s, "ftjob-1"),
     "delete file": lambda s: tuning.delete_file(s, "file-1"),
-    "metrics": lambda s: tuning.metrics(s, "ftjob-1"),
+    "pause job": lambda s: tuning.pause_job(s, "ftjob-1"),
+    "resume job": lambda s: tuning.resume_job(s, "ftjob-1"),
+    "log": lambda s: tuning.read_log(s, "ftjob-1"),
 }
 PAID = {"chat", "tags", "upload", "create job"}
 RATE_HEADERS = {"retry-after-ms": "10"}

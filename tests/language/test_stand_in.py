@@ -63,7 +63,11 @@ async def test_a_training_from_the_file_to_the_first_text(stand_in, remote):
         attempt.retry_state.set_result(job)
     assert job.succeeded
     assert job.trained_tokens
-    assert await tuning.metrics(remote, job.id)
+    assert job.epochs == 2
+    log = await tuning.read_log(remote, job.id)
+    assert log.steps == len(log.loss) == 24
+    assert log.events[-1].text == "The job has successfully completed"
+    assert not log.blocked_by
     assert (await tuning.cancel_job(remote, job.id)).succeeded
     tuned = remote.with_model(job.fine_tuned_model)
     assert (await models.describe_model(tuned)).shutdown_date is not None

@@ -199,8 +199,8 @@ async def test_the_loss_curve_comes_from_all_pages(service, server):
         {"id": "p", "type": "metrics", "data": {"step": 5, "train_loss": 99}},
     ]
     server.then = pages(events)
-    curve = await tuning.metrics(service, "ftjob-1")
-    assert curve == [(step, pytest.approx(3 - step / 10)) for step in range(1, 6)]
+    log = await tuning.read_log(service, "ftjob-1")
+    assert log.loss == tuple((step, pytest.approx(3 - step / 10)) for step in range(1, 6))
 
 
 async def test_cancelling_what_has_ended(service, server):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from bot.demo.openai_training import read_file
 from bot.examples import Dataset
+from bot.language import tuning
 from bot.language.prices import chat_cost
 from bot.language.tokens import count
 from bot.store import datasets
 from bot.training import Training, TrainingState, Voice, VoiceKind
 from bot.voices.fine_tuned import LONGEST_TEXT_TOKENS, FineTuned
+from bot.voices.protocol import Material
 from tests.pipeline.room import Room, everything, nights, open_room, store_posts
 
 BASE = "gpt-4.1-mini-2025-04-14"
@@ -25,6 +29,14 @@ async def dataset(room: Room) -> Dataset:
     return found
 
 
+async def material(room: Room, of: Dataset) -> Material:
+    return Material(
+        of,
+        await datasets.training_examples(room.database, of.id),
+        await datasets.held_out_examples(room.database, of.id),
+    )
+
+
 def training(room: Room, of: Dataset) -> Training:
     return Training(1, 1, of.id, f"{room.address}/v1", BASE, 2, TrainingState.PREPARING)
 
@@ -32,15 +44,23 @@ def training(room: Room, of: Dataset) -> Training:
 async def test_what_is_uploaded_is_the_training_file_without_what_is_held_out(tmp_path: Path):
     async with open_room(tmp_path) as room:
         made = await dataset(room)
-        examples = await datasets.training_examples(room.database, made.id)
         trainer = FineTuned(room.service(BASE))
-        uploaded = await trainer.prepare(training(room, made), made, examples)
-        (file,) = room.openai.state.files.values()
-        assert file.id == uploaded.file_id
+        sent: list[tuple[int, int]] = []
+        first = await trainer.prepare(training(room, made), await material(room, made), lambda *now: sent.append(now))
+        assert first.state is TrainingState.PREPARING, "its id is to be stored before the next file goes up"
+        second = await trainer.prepare(first, await material(room, made), lambda *_: None)
+        assert second.state is TrainingState.UPLOADED
+        file, held_out = room.openai.state.files.values()
+        assert (file.id, held_out.id) == (second.file_id, second.held_out_file_id)
+        assert sent[-1] == (len(file.content), len(file.content))
+        assert file.expires_at == pytest.approx(file.created_at + tuning.FILES_KEPT, abs=2)
         assert file.content == room.training_file.read_bytes()
         assert read_file(file.content, "supervised", "training").error is None
         held = await datasets.held_out_posts(room.database)
         assert len(held) == 6
+        assert [json.loads(line)["messages"][2]["content"] for line in held_out.content.splitlines()] == nights(60)[
+            :-7:-1
+        ]
         assert not {json.loads(line)["messages"][2]["content"] for line in file.content.splitlines()} & set(
             nights(60)[-6:]
         )
@@ -50,9 +70,11 @@ async def test_the_trained_model_writes_with_its_own_words_and_costs_what_it_may
     async with open_room(tmp_path) as room:
         room.openai.training_seconds = 0.0
         made = await dataset(room)
-        examples = await datasets.training_examples(room.database, made.id)
         trainer = FineTuned(room.service(BASE))
-        done = await trainer.poll(await trainer.train(await trainer.prepare(training(room, made), made, examples)))
+        now = training(room, made)
+        while now.state is TrainingState.PREPARING:
+            now = await trainer.prepare(now, await material(room, made), lambda *_: None)
+        done = await trainer.poll(await trainer.train(now))
         assert done.state is TrainingState.SUCCEEDED
         assert done.fine_tuned_model
         assert done.trained_tokens
