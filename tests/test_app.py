@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,21 @@ async def test_a_voice_at_another_service_is_named_and_not_asked(tmp_path: Path)
         assert job.state is JobState.FAILED
         assert "name no service at elsewhere.example any more, where this voice lives" in (job.error or "")
         assert not house.openai.requests
+
+
+@pytest.mark.parametrize("kind", ["status", "hang", "reset_before", "html"])
+async def test_an_offer_can_do_without_an_answer_about_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+):
+    monkeypatch.setattr("bot.voice_desk._ASKED", 0.2)
+    async with open_house(tmp_path) as house:
+        await house.run("download")
+        await house.run("examples")
+        assert (await house.app.voices.offer()).shutdown_date == date(2027, 1, 14)
+        house.openai.faults.schedule(Fault("GET", "/v1/models/*", kind, times=99))
+        terms = await house.app.voices.offer(suffix="lamp", epochs=7)
+        assert terms.shutdown_date is None
+        assert (terms.offer.suffix, terms.offer.epochs) == ("lamp", 7)
 
 
 async def test_without_a_key_there_is_a_sentence_for_each_use(tmp_path: Path):

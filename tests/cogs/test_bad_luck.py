@@ -16,6 +16,7 @@ from bot.demo.world import World, describe
 from bot.store import spending
 from tests.cogs.acts import (
     TITLES,
+    answer,
     becomes,
     buttons,
     calls,
@@ -324,6 +325,8 @@ async def test_writing_waits_for_a_rate_limit_where_people_can_see_it(small: Wor
 @pytest.mark.parametrize("name", ["401", "403", "429 credit", "500", "hang", "not available"])
 async def test_a_training_that_the_service_answers_badly(small: World, caplog: pytest.LogCaptureFixture, name: str):
     await up_to(small, "moderate")
+    # The offer asks about the model too, and can do without an answer: tests/test_app.py has that.
+    offer = answer(await small.owner.slash(small.channel, "finetune"))
     if name == "not available":
         small.openai.training_available = False
         words = "takes no fine-tuning jobs from this organisation."
@@ -331,7 +334,8 @@ async def test_a_training_that_the_service_answers_badly(small: World, caplog: p
         fault, words = OPENAI[name]
         small.openai.faults.schedule(fault)
     hurry_models(small, 0.12)
-    shown = await stage(small, "finetune")
+    pressed = await small.owner.click(offer, label="Start training")
+    shown = await outcome(small, "finetune", said=said(pressed))
     remedies = ["Retry as is", "Use few-shot instead"]
     if name == "not available":
         remedies = ["Use few-shot instead", "Use another service"]

@@ -1,0 +1,418 @@
+"""/finetune through the front door: the offer, the training that goes on, and what helps when it gives no voice."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+from simcord.actors import MemberActor
+
+from bot.config import Settings
+from bot.demo.faults import Fault
+from bot.demo.world import World, describe
+from bot.store import spending, voices
+from bot.store.audit import newest_acts
+from bot.training import TrainingApi, VoiceKind
+from tests.cogs.acts import (
+    TITLES,
+    answer,
+    becomes,
+    buttons,
+    calls,
+    everything,
+    forged,
+    line,
+    now,
+    outcome,
+    rows,
+    said,
+    shown_with,
+    small_world,
+    stage,
+    up_to,
+)
+
+TITLE = TITLES["finetune"]
+
+
+async def offered(world: World, actor: MemberActor | None = None, **options: Any) -> Any:
+    """The answer to /finetune, which only that person sees."""
+    return answer(await (actor or world.owner).slash(world.channel, "finetune", **options))
+
+
+async def at_the_service(world: World, *words: str) -> discord.Message:
+    """Wait until the training's message tells what the service says, with all of these words."""
+
+    def found() -> discord.Message | None:
+        shown = shown_with(world, TITLE)
+        text = describe(shown[-1]) if shown else ""
+        return shown[-1] if " says: " in text and all(word in text for word in words) else None
+
+    return await world.until(found, seconds=15)
+
+
+async def failed(world: World, code: str, message: str) -> discord.Message:
+    """A training that the service ends like this."""
+    world.openai.fail_training_with = (code, message)
+    await up_to(world, "moderate")
+    shown = await stage(world, "finetune")
+    world.openai.fail_training_with = None
+    return shown
+
+
+async def acts(world: World) -> list[tuple[str, str]]:
+    """Who did what, the latest first."""
+    return [(act.user_name, act.action) for act in await newest_acts(world.app.database, limit=20)]
+
+
+# --- the offer ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_offer_names_dataset_service_model_price_and_what_the_budget_has_left(small: World):
+    await up_to(small, "moderate")
+    offer = await offered(small, suffix="lamp", epochs=4, activate=False)
+    text = describe(offer.message)
+    for words in (
+        "Train a voice on dataset 1?",
+        "Examples: 12, and 0 held out",
+        "Screening: screened with omni-moderation-latest",
+        "Service: 127.0.0.1",
+        "Model: gpt-4.1-mini-2025-04-14; the service stops it on 2027-01-14",
+        "× 4 epochs",
+        "an estimate, at $5 for a million tokens, as of 2026-11-01",
+        "Budget: $20.00 of $20.00 left this month",
+        "Suffix: lamp",
+        "Afterwards: the voice that writes now goes on writing",
+        "the bot deletes there again what it has uploaded",
+    ):
+        assert words in text, text
+    assert buttons(offer.message) == ["Start training", "Cancel"]
+
+
+async def test_cancel_begins_nothing(small: World):
+    await up_to(small, "examples")
+    offer = await offered(small)
+    before = len(small.openai.requests)
+    await small.owner.click(offer, label="Cancel")
+    assert len(small.openai.requests) == before
+    assert await rows(small, "SELECT * FROM jobs WHERE kind = 'finetune'") == []
+
+
+async def test_an_offer_counts_once(small: World):
+    await up_to(small, "examples")
+    offer = await offered(small)
+    await small.owner.click(offer, label="Start training")
+    await outcome(small, "finetune")
+    again = await small.owner.click(offer, label="Start training")
+    assert said(again) == "This training was begun already. Use /finetune to begin another one."
+    assert len(small.openai.state.jobs) == 1
+
+
+async def test_what_was_offered_is_trained_whatever_the_settings_say_by_then(small: World):
+    await up_to(small, "examples")
+    offer = await offered(small, model="gpt-4o-mini-2024-07-18", suffix="lamp")
+    small.app.settings = small.app.settings.model_copy(update={"base_model": "gpt-4.1-mini", "expected_epochs": 9})
+    await small.owner.click(offer, label="Start training")
+    done = await outcome(small, "finetune")
+    (job,) = calls(small.openai.requests, "POST", "/fine_tuning/jobs")
+    assert (job.body["model"], job.body["suffix"]) == ("gpt-4o-mini-2024-07-18", "lamp")
+    assert job.body["method"]["supervised"]["hyperparameters"]["n_epochs"] == 2
+    assert "Voice: lamp, dataset 1" in describe(done)
+    assert ("keeper", "start training") in await acts(small)
+
+
+async def test_a_dataset_may_be_named_and_one_that_is_not_there_is_explained(small: World):
+    await up_to(small, "examples")
+    assert said(await small.owner.slash(small.channel, "finetune", dataset=7)) == (
+        "There is no dataset 7. Use /examples to make one."
+    )
+    assert "Train a voice on dataset 1?" in describe((await offered(small, dataset=1)).message)
+
+
+# --- what goes up -------------------------------------------------------------------------------------------------
+
+
+async def test_both_parts_go_up_once_each_and_the_message_follows(tmp_path: Path):
+    async with small_world(tmp_path, posts=60) as world:
+        await up_to(world, "examples")
+        assert "Examples: 54, and 6 held out" in describe((await offered(world)).message)
+        done = await stage(world, "finetune")
+        assert line(done) == "Done: the new voice is active."
+        training, held_out = world.openai.state.files.values()
+        assert (len(training.content.splitlines()), len(held_out.content.splitlines())) == (54, 6)
+        (job,) = world.openai.state.jobs.values()
+        assert (job.training_file, job.validation_file) == (training.id, held_out.id)
+        assert training.expires_at is not None
+        text = describe(done)
+        assert "Held-out loss: " in text
+        assert "Epochs: 2" in text
+
+
+async def test_azure_gets_its_files_with_a_mark(tmp_path: Path):
+    def azure(settings: Settings) -> Settings:
+        tuning = settings.openai.fine_tuning.model_copy(update={"api": TrainingApi.AZURE})
+        return settings.model_copy(update={"openai": settings.openai.model_copy(update={"fine_tuning": tuning})})
+
+    async with small_world(tmp_path, configure=azure) as world:
+        await up_to(world, "examples")
+        assert line(await stage(world, "finetune")) == "Done: the new voice is active."
+        (file,) = world.openai.state.files.values()
+        assert file.content.startswith(b"\xef\xbb\xbf{")
+
+
+async def test_a_file_that_is_not_ready_is_waited_for(small: World):
+    small.openai.processing_seconds = 0.3
+    await up_to(small, "examples")
+    assert line(await stage(small, "finetune")) == "Done: the new voice is active."
+    assert len(small.openai.state.jobs) == 1
+
+
+# --- while it goes on ---------------------------------------------------------------------------------------------
+
+
+async def test_the_message_shows_state_steps_events_and_the_curve_as_a_picture(small: World):
+    small.openai.training_seconds = 6.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running", "Loss", "The service expects to be done <t:", "Lately: ")
+    assert "of 24 steps" in describe(shown)
+    assert buttons(shown) == ["Stop", "Pause"]
+    shown = await small.until(lambda: m if (m := now(small, shown)).attachments else None)
+    assert [file.filename for file in shown.attachments] == ["loss.png"]
+    assert shown.embeds[0].image.url
+    first = shown.attachments[0].id
+    await small.until(lambda: (a := now(small, shown).attachments) and a[0].id != first)  # it is drawn anew
+    await small.owner.click(now(small, shown), label="Stop")
+    assert "Stopped." in line(await outcome(small, "finetune"))
+
+
+async def test_without_the_charts_a_row_of_blocks_shows_the_curve(small: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cogs.ui.charts._figure", lambda *_: None)
+    small.openai.training_seconds = 6.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running", "Training loss: ")
+    assert set(describe(shown).partition("Training loss: ")[2].split("\n")[0]) <= set("▁▂▃▄▅▆▇█")
+    assert not shown.attachments
+    await small.owner.click(shown, label="Stop")
+    await outcome(small, "finetune")
+
+
+async def test_pause_and_resume(small: World):
+    small.openai.training_seconds = 6.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running")
+    assert "will rest" in said(await small.reviewer.click(shown, label="Pause"))
+    rested = await at_the_service(small, "says: paused")
+    assert buttons(rested) == ["Stop", "Resume"]
+    await small.restart()  # the buttons mean the same in the next process
+    assert said(await small.owner.click(now(small, rested), label="Resume")) == "The training goes on."
+    await at_the_service(small, "says: running")
+    small.openai.training_seconds = 0.01
+    assert line(await outcome(small, "finetune")) == "Done: the new voice is active."
+    assert {("odile", "pause training"), ("keeper", "resume training")} <= set(await acts(small))
+
+
+async def test_a_service_that_knows_no_rest_is_named_so(small: World):
+    small.openai.training_seconds = 60.0
+    small.openai.faults.schedule(Fault("POST", "/v1/fine_tuning/jobs/*/pause", "status", 404, {"error": {}}))
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running")
+    assert said(await small.owner.click(shown, label="Pause")).startswith("This service does not let a training rest.")
+    await small.owner.click(now(small, shown), label="Stop")
+    await outcome(small, "finetune")
+
+
+async def test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name(small: World):
+    small.openai.training_seconds = 60.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running")
+    await small.restart()
+    assert not calls(small.openai.requests, "POST", "/cancel"), "a restart is nobody's wish"
+    await small.owner.click(now(small, shown), label="Stop")
+    await outcome(small, "finetune")
+    await small.until(lambda: calls(small.openai.requests, "POST", "/cancel"))
+    assert ("keeper", "stop") in await acts(small)
+
+
+# --- what comes of it ---------------------------------------------------------------------------------------------
+
+
+async def test_a_voice_that_is_not_to_write_yet_waits_in_the_register(small: World):
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small, activate=False), label="Start training")
+    assert line(await outcome(small, "finetune")) == "Done: the new voice is in /voices."
+    assert await voices.active_voice(small.app.database) is None
+    assert (await small.app.voices.current()).kind is VoiceKind.FEW_SHOT
+    (voice,) = [v for v in await voices.all_voices(small.app.database) if v.kind is VoiceKind.FINE_TUNED]
+    assert ("Base model", "gpt-4.1-mini-2025-04-14") in voice.settings
+
+
+async def test_config_toml_follows(small: World):
+    await up_to(small, "examples")
+    await stage(small, "finetune", epochs=1)
+    written = tomllib.loads((small.directory / "config.toml").read_text())
+    assert written["fine_tuned_model"].startswith("ft:gpt-4.1-mini")
+    assert written["expected_epochs"] == 1
+
+
+# --- what helps ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_service_that_trains_nobody_leads_to_few_shot(small: World):
+    await up_to(small, "examples")
+    await stage(small, "finetune")
+    assert await voices.active_voice(small.app.database) is not None
+    small.openai.training_available = False
+    files = len(small.openai.state.files)
+    offer = await offered(small)
+    await small.owner.click(offer, label="Start training")
+    shown = await outcome(small, "finetune", after=1)
+    assert "takes no fine-tuning jobs from this organisation." in line(shown)
+    assert buttons(shown) == ["Use few-shot instead", "Use another service"]
+    assert len(small.openai.state.files) == files, "the orphaned file is deleted again"
+    assert "base_url" in said(await small.owner.click(shown, label="Use another service"))
+    pressed = await small.owner.click(now(small, shown), label="Use few-shot instead")
+    assert "needs no training" in said(pressed)
+    assert buttons(answer(pressed).message) == ["Write drafts"]
+    assert await voices.active_voice(small.app.database) is None
+    assert (await small.app.voices.current()).kind is VoiceKind.FEW_SHOT
+    assert ("keeper", "use voice") in await acts(small)
+    assert "a draft waits" in line(await stage(small, "generate", count=1))
+
+
+async def test_an_unsafe_file_offers_to_leave_more_out(small: World):
+    small.openai.unsafe_words = {"gull"}
+    await up_to(small, "moderate")
+    shown = await stage(small, "finetune")
+    assert "The safety checks of 127.0.0.1 stopped the training." in line(shown)
+    assert "categories: violence" in line(shown)
+    assert buttons(shown) == [
+        "Screen more strictly", "Filter words", "Fewer posts", "Retry as is", "Delete uploaded files",
+    ]  # fmt: skip
+    stricter = await small.owner.click(shown, label="Screen more strictly")
+    assert "categories: violence" in said(stricter)
+    assert buttons(answer(stricter).message) == ["Thresholds", "Screen it", "Train a voice"]
+    thresholds = await small.owner.click(answer(stricter), label="Thresholds")
+    assert thresholds.response is not None or thresholds.followups or thresholds.edited_original
+
+    form = await small.owner.click(now(small, shown), label="Filter words")
+    sent = await small.owner.submit_modal(form, {"value": "gull\n  kettle sang 3 \n\n"})
+    assert "Noted." in said(sent)
+    assert small.app.settings.filtered_words == ["gull", "kettle sang 3"]
+    assert tomllib.loads((small.directory / "config.toml").read_text())["filtered_words"] == ["gull", "kettle sang 3"]
+    form = await small.owner.click(now(small, shown), label="Filter words")
+    refused = await small.owner.submit_modal(form, {"value": "(gull"})
+    assert "filtered_words" in said(refused)
+    assert "Nothing was changed." in said(refused)
+    assert small.app.settings.filtered_words == ["gull", "kettle sang 3"]
+
+    form = await small.owner.click(now(small, shown), label="Fewer posts")
+    assert "Noted." in said(await small.owner.submit_modal(form, {"value": "11"}))
+    assert small.app.settings.post_limit == 11
+    form = await small.owner.click(now(small, shown), label="Fewer posts")
+    assert "post_limit" in said(await small.owner.submit_modal(form, {"value": "eleven"}))
+    assert [act for _, act in await acts(small)].count("set option") == 2
+
+
+async def test_retry_as_is_begins_anew_once_a_training_is_over(small: World):
+    shown = await failed(small, "server_error", "Error while running moderation eval for the model. Please try again.")
+    assert "which is no verdict on your posts" in line(shown)
+    assert buttons(shown)[0] == "Retry as is"
+    pressed = await small.owner.click(shown, label="Retry as is")
+    assert said(pressed).startswith("The training has started again.")
+    assert line(await outcome(small, "finetune", after=1)) == "Done: the new voice is active."
+    assert len(small.openai.state.jobs) == 2
+    again = await small.owner.click(now(small, shown), label="Retry as is")
+    assert said(again), "the training is over, so this begins a third"
+
+
+async def test_delete_uploaded_files_is_asked_and_done_by_a_press(small: World):
+    shown = await failed(small, "server_error", "The job failed due to an internal error.")
+    assert "Files of this training are still at the service." in line(shown)
+    assert len(small.openai.state.files) == 1
+    assert not calls(small.openai.requests, "DELETE", ""), "nothing is deleted by itself"
+    assert said(await small.owner.click(shown, label="Delete uploaded files")) == (
+        "The uploaded files are deleted at the service."
+    )
+    assert not small.openai.state.files
+    assert "No file of this training is left" in said(await small.owner.click(shown, label="Delete uploaded files"))
+    assert ("keeper", "delete training files") in await acts(small)
+
+
+async def test_files_of_a_training_that_gave_a_voice_stay(small: World):
+    shown = await failed(small, "server_error", "The job failed due to an internal error.")
+    await small.owner.click(shown, label="Retry as is")
+    done = await outcome(small, "finetune", after=1)
+    assert line(done) == "Done: the new voice is active."
+    assert "Delete uploaded files" not in buttons(done)
+
+
+async def test_no_credit_says_where_to_look(small: World):
+    shown = await failed(small, "exceeded_quota", "You exceeded your current quota.")
+    assert "There is not enough credit or quota at 127.0.0.1." in line(shown)
+    assert "Look at the billing and limits pages there" in line(shown)
+    assert buttons(shown) == ["Retry as is", "Use few-shot instead", "Delete uploaded files"]
+
+
+async def test_a_bad_file_is_named_with_its_line(small: World):
+    shown = await failed(small, "invalid_training_file", "The file is invalid. Line 7 must have an assistant message.")
+    assert "could not train on the file" in line(shown)
+    assert "Line 7" in line(shown)
+
+
+# --- money --------------------------------------------------------------------------------------------------------
+
+
+def poor(settings: Settings) -> Settings:
+    return settings.model_copy(update={"budget": settings.budget.model_copy(update={"monthly_limit": 0.001})})
+
+
+async def test_a_training_beyond_the_budget_asks_and_only_the_owner_may_allow_it(tmp_path: Path):
+    async with small_world(tmp_path, configure=poor) as world:
+        await up_to(world, "moderate")
+        offer = await offered(world)
+        assert "This is more than the budget has left" in describe(offer.message)
+        await world.owner.click(offer, label="Start training")
+        shown = await outcome(world, "finetune")
+        assert "This would pass the monthly budget" in line(shown)
+        assert buttons(shown) == ["Allow $1 more and go on"]
+        assert not calls(world.openai.requests, "POST", "/files")
+        before = await everything(world)
+        assert said(await world.reviewer.click(shown, label="Allow $1 more and go on")).startswith("Only the owner")
+        assert await everything(world) == before
+        allowed = await world.owner.click(shown, label="Allow $1 more and go on")
+        assert said(allowed) == "This month may have $1 more, and the work goes on."
+        await becomes(world, shown, "Done: the new voice is active.")
+        assert await spending.used_this_month(world.app.database, world.app.clock()) <= 1.001
+        assert await rows(world, "SELECT user_name, dollars FROM allowances") == [("keeper", 1.0)]
+        assert ("keeper", "allow more") in await acts(world)
+        ((job,),) = await rows(world, "SELECT id FROM jobs WHERE kind = 'finetune'")
+        late = await forged(world, world.owner, shown, f"allow:{job}:1")
+        await world.until(lambda: late.followups)
+        assert "does not wait for money any more" in said(late)
+        assert await rows(world, "SELECT count(*) FROM allowances") == [(1,)]
+
+
+async def test_writing_goes_on_with_what_is_missing_once_more_is_allowed(tmp_path: Path):
+    async with small_world(tmp_path, configure=poor) as world:
+        await stage(world, "download")
+        shown = await stage(world, "generate", count=5)
+        assert buttons(shown) == ["Allow $1 more and go on"]
+        ((kept,),) = await rows(world, "SELECT count(*) FROM drafts")
+        assert kept < 5
+        await world.owner.click(shown, label="Allow $1 more and go on")
+        await becomes(world, shown, "Done: 5 drafts wait for your decision.")
+        assert await rows(world, "SELECT count(*) FROM drafts") == [(5,)]
+
+
+async def test_the_messages_show_no_key(small: World):
+    shown = await failed(small, "server_error", "Bad key sk-proj-0123456789abcdef in your request.")
+    assert "sk-proj" not in json.dumps(shown.embeds[0].to_dict())
