@@ -297,21 +297,23 @@ class App:
             raise NothingToDo("This offer is gone.", "Use /finetune to see one that holds.")
         if training.state.is_final:
             return await self._submit_training(offer, person, channel_id)
-        reopened = await self._reopened(job_id, person, "retry training")
+
+        async def beside(connection: aiosqlite.Connection, number: int) -> None:
+            await record(connection, person, "retry training", f"job {number}", now=self.clock())
+
+        reopened = await self.runner.reopen(job_id, beside=beside)
         if reopened is None:
-            raise NothingToDo("This training is gone.", "Use /finetune to begin one.")
+            raise NothingToDo("This training goes on already.", "Its message says how it stands.")
         return reopened
 
-    async def allow_more(self, job_id: int, dollars: float, person: Person) -> Job | None:
-        """Let this month have more than its limit, and the job that stopped at it go on. None: no such job.
+    async def allow_more(self, job_id: int, dollars: float, person: Person) -> Job:
+        """Let this month have more than its limit, and the job that stopped at it go on.
 
         Raises:
-            NothingToDo: the job does not wait for money.
+            NothingToDo: the job is gone, or does not wait for money.
             JobAlreadyRunning: one of its kind is under way.
         """
         job = await self.runner.get(job_id)
-        if job is not None and job.missing_dollars is None:
-            raise NothingToDo("This job does not wait for money any more.", "Its message says how it stands.")
 
         async def beside(connection: aiosqlite.Connection, _job_id: int) -> None:
             await spending.allow(connection, person, dollars, now=self.clock())
@@ -319,7 +321,11 @@ class App:
                 connection, person, "allow more", "this month", now=self.clock(), after=f"{dollars:.2f} dollars more"
             )
 
-        return await self.runner.reopen(job_id, beside=beside)
+        is_waiting = job is not None and job.missing_dollars is not None
+        reopened = await self.runner.reopen(job_id, beside=beside) if is_waiting else None
+        if reopened is None:
+            raise NothingToDo("This job does not wait for money any more.", "Its message says how it stands.")
+        return reopened
 
     async def _submit_training(self, offer: Offer, person: Person, channel_id: int | None) -> Job:
         async def beside(connection: aiosqlite.Connection, job_id: int) -> None:
@@ -341,12 +347,6 @@ class App:
             channel_id=channel_id,
             beside=beside,
         )
-
-    async def _reopened(self, job_id: int, person: Person, action: str) -> Job | None:
-        async def beside(connection: aiosqlite.Connection, number: int) -> None:
-            await record(connection, person, action, f"job {number}", now=self.clock())
-
-        return await self.runner.reopen(job_id, beside=beside)
 
     def _changed(self, draft: Draft) -> Draft:
         self.drafts_changed.set()

@@ -138,9 +138,7 @@ class JobRunner:
         )
 
     async def reopen(self, job_id: int, *, beside: Beside | None = None) -> Job | None:
-        """Let a failed job go on where it stopped; returns it, or None if there is no such job.
-
-        A job that has not failed stays as it is, and nothing is written `beside` it.
+        """Let a failed job go on where it stopped. None, with nothing written `beside` it, if there is no such job.
 
         Raises:
             JobAlreadyRunning: one of this kind is active.
@@ -254,8 +252,8 @@ class JobRunner:
 
     async def _reopen(self, job_id: int, beside: Beside | None) -> Job | None:
         job = await self.get(job_id)
-        if job is None or job.state is not JobState.FAILED or job_id in self._live:
-            return job
+        if job is None or job_id in self._live:
+            return None
         try:
             async with self._db.write() as connection:
                 reopened = await jobs.reopen_job(connection, job_id)
@@ -264,8 +262,8 @@ class JobRunner:
         except sqlite3.IntegrityError as error:
             await self._explain_conflict(job.kind, error)
             raise
-        job = await jobs.get_job(self._db, job_id)
-        if reopened and job is not None:
+        job = await jobs.get_job(self._db, job_id) if reopened else None
+        if job is not None:
             self._begin(job)
         return job
 

@@ -9,7 +9,6 @@ from typing import Any, Self
 import discord
 
 from bot.client import Client, is_permitted, require_owner
-from bot.errors import NothingToDo
 from bot.jobs.runner import Job
 from cogs.ui.buttons import explained, person
 
@@ -45,9 +44,7 @@ class AllowButton(
     async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
         require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
-        job = await interaction.client.app.allow_more(self.job_id, float(self.amount), person(interaction))
-        if job is None:
-            raise NothingToDo("This job is gone.", "Use its command again.")
+        await interaction.client.app.allow_more(self.job_id, float(self.amount), person(interaction))
         await interaction.followup.send(
             f"This month may have ${self.amount} more, and the work goes on.", ephemeral=True
         )
