@@ -278,6 +278,27 @@ async def valid_posts(
             left -= size
 
 
+async def valid_texts(db: Database) -> AsyncIterator[dict[tuple[str, str], str]]:
+    """The texts of all valid posts of all blogs, by blog and id, in pages; no connection is held between them.
+
+    A post that is stored or changed meanwhile may be missing, or be there as it was.
+    """
+    last = ("", "")
+    while True:
+        async with db.read() as connection:
+            rows = await connection.execute_fetchall(
+                "SELECT blog_uuid, id, text FROM posts WHERE (blog_uuid, id) > (?, ?) AND rejection IS NULL"
+                " ORDER BY blog_uuid, id LIMIT ?",
+                (*last, _PAGE),
+            )
+        page = {(row["blog_uuid"], row["id"]): row["text"] for row in rows}
+        if page:
+            last = next(reversed(page))
+            yield page
+        if len(page) < _PAGE:
+            return
+
+
 async def posts_by_id(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ExamplePost]:
     """Those of these posts (blog and id) that are stored, valid examples or not."""
     found: dict[tuple[str, str], ExamplePost] = {}

@@ -158,6 +158,27 @@ async def test_the_caller_of_valid_posts_may_write_meanwhile(db, monkeypatch):
     assert seen == ["4", "3", "2", "1", "0"]
 
 
+async def test_the_texts_of_all_blogs_come_in_pages_and_the_caller_may_write_meanwhile(db, monkeypatch):
+    monkeypatch.setattr(posts, "_PAGE", 2)
+    await save(db, *(post(str(number), number, text=f"text {number}") for number in range(4)))
+    await save(db, post("9", rejection=Rejection.ASK), post("10"), blog=replace(BLOG, uuid="t:0"))
+    await save(db, post("1"), post("2", rejection=Rejection.REBLOG), blog=replace(BLOG, uuid="t:2"))
+    pages = []
+    async for page in posts.valid_texts(db):
+        pages.append(page)
+        await save(db, post("0", text="changed"))
+    assert [list(page) for page in pages] == [
+        [("t:0", "10"), ("t:1", "0")],
+        [("t:1", "1"), ("t:1", "2")],
+        [("t:1", "3"), ("t:2", "1")],
+    ]
+    assert pages[0] == {("t:0", "10"): "words", ("t:1", "0"): "text 0"}
+
+
+async def test_there_may_be_no_texts(db):
+    assert [page async for page in posts.valid_texts(db)] == []
+
+
 @given(
     timestamps=st.lists(st.integers(0, 4), max_size=12),
     page=st.integers(1, 4),
