@@ -57,6 +57,16 @@ ROWS = (
     ),
     Row("generate", "generate, answers take 300 ms", 50, 5, stages.generate, stages.prepare_posts, (2_000, 200)),
     Row("publish", "publish", 50, 10, stages.publish_drafts),
+    Row("closeness", "closeness, an index over posts", 100_000, 2_000, stages.closeness_index, stages.prepare_posts),
+    Row(
+        "closeness",
+        "closeness, verdicts among 100,000 posts",
+        400,
+        40,
+        stages.closeness_verdicts,
+        stages.prepare_posts,
+        (100_000, 2_000),
+    ),
     Row("tokens", "tokens", 100_000, 2_000, stages.tokens),
     Row("answers", "answers, all stages at work", 200, 20, _answers, stages.prepare_dataset, (100_000, 2_000)),
 )

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from bot.jobs.runner import JobState
 from bot.language.endpoint import ModelService
 from bot.language.moderation import judge
 from bot.language.tokens import count_many
-from bot.pipeline import decide
+from bot.pipeline import closeness, decide
 from bot.pipeline.moderate import moderate as screen
 from bot.pipeline.publish import publish
 from bot.store import drafts as draft_store
-from bot.store import voices
+from bot.store import posts, voices
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice, VoiceKind
@@ -293,3 +293,103 @@ async def tokens(_folder: Path, size: int) -> Figures:
         watch.wall,
         [Finding("{} tokens a text", sum(counts) / size), Finding("loading took {} s before that", loading.wall)],
     )
+
+
+# --- the guard against copying --------------------------------------------------------------------------------
+
+
+async def closeness_index(folder: Path, size: int) -> Figures:
+    """The index over all posts, from the store, while the event loop ticks."""
+    database = await Database.open(folder / "bot.sqlite3")
+    before = resident_memory()
+    with stopwatch() as watch:
+        ticking = asyncio.create_task(_longest_stall())
+        index = await _index_of(database)
+        ticking.cancel()
+    with stopwatch() as first:
+        await asyncio.to_thread(index.nearest, next(data.texts(1, seed=2)))
+    grown = resident_memory() - before
+    with stopwatch() as more:
+        await asyncio.to_thread(index.extend, dict(_places(data.texts(1_000, seed=3))))
+    await database.close()
+    assert len(index) == size + 1_000, (len(index), size)
+    return Figures(
+        size,
+        watch.wall,
+        [
+            Finding("own time {} s for both lengths of runs", watch.cpu),
+            Finding("{} MB more than before, for both", grown, 80),
+            Finding("longest stall of the event loop {} ms", 1000 * await ticking),
+            Finding("first question {} ms", 1000 * first.wall),
+            Finding("growing {} ms a post", more.wall),
+        ],
+    )
+
+
+async def closeness_verdicts(folder: Path, size: int) -> Figures:
+    """Drafts of which half are copies with one word in ten left out, one after the other, with reading the store."""
+    database = await Database.open(folder / "bot.sqlite3")
+    index = await _index_of(database)
+    copies = [_thinned(text) for text in data.texts(size // 2)]
+    honest = list(data.texts(size - size // 2, seed=2))
+    times: list[float] = []
+    verdicts: dict[bool, list[closeness.Verdict]] = {True: [], False: []}
+    with stopwatch() as watch:
+        for is_copy, texts in ((True, copies), (False, honest)):
+            for text in texts:
+                with stopwatch() as one:
+                    verdicts[is_copy].append(await _verdict(database, index, text))
+                times.append(1000 * one.wall)
+    with stopwatch() as huge:
+        await _verdict(database, index, " ".join(data.texts(10_000, seed=4)))
+    await database.close()
+    times.sort()
+    return Figures(
+        size,
+        watch.wall,
+        [
+            Finding("median {} ms", times[len(times) // 2]),
+            Finding("slowest {} ms", times[-1]),
+            Finding("own time {} ms", 1000 * watch.cpu / size),
+            Finding("a draft of two million characters {} ms", 1000 * huge.wall),
+            Finding("blocked: {} % of the copies", _blocked(verdicts[True])),
+            Finding("and {} % of the others", _blocked(verdicts[False])),
+        ],
+    )
+
+
+async def _index_of(database: Database) -> closeness.TextIndex:
+    index = closeness.TextIndex()
+    async for page in posts.valid_texts(database):
+        await asyncio.to_thread(index.extend, page)
+    return index
+
+
+async def _verdict(database: Database, index: closeness.TextIndex, text: str) -> closeness.Verdict:
+    nearest = await asyncio.to_thread(index.nearest, text)
+    found = await posts.posts_by_id(database, nearest.places)
+    return await asyncio.to_thread(closeness.judge, text, nearest, {place: post.text for place, post in found.items()})
+
+
+async def _longest_stall() -> float:
+    """How much later than it asked to this task woke up, at the worst, in seconds, until it is cancelled."""
+    longest, pause = 0.0, 0.005
+    try:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(pause)
+            longest = max(longest, time.perf_counter() - began - pause)
+    except asyncio.CancelledError:
+        return longest
+
+
+def _places(texts: Iterable[str]) -> Iterator[tuple[tuple[str, str], str]]:
+    return ((("t:new", str(number)), text) for number, text in enumerate(texts))
+
+
+def _thinned(text: str) -> str:
+    return " ".join(word for number, word in enumerate(text.split()) if number % 10 != 5)
+
+
+def _blocked(verdicts: list[closeness.Verdict]) -> float:
+    return 100 * sum(verdict.tier is closeness.Tier.BLOCK for verdict in verdicts) / len(verdicts)
