@@ -16,9 +16,10 @@ The index keeps hashes, no texts: what was removed from the store is never judge
 until the index is built anew, which is to be done when posts are deleted.
 
 Everything here is CPU work: call it in a thread. Any text will do, from strangers as well. Of each text the first
-`READ` characters are read (again after normalising, which can make a text 18 times as long); a run that is in more than
-`_POSTS` posts counts for that many; a shared run is followed for `LONGEST_RUN` words; and at most `3 * CANDIDATES`
-texts are compared, in `_PIECES` pieces of `_PIECE` characters. So a verdict takes seconds at the very worst.
+`READ` characters are read (again after normalising, which can make a text 18 times as long), and `READ_WORDS` of its
+words; a run that is in more than `_POSTS` posts counts for that many; a shared run is followed for `LONGEST_RUN` words;
+and at most `3 * CANDIDATES` texts are compared, in `_PIECES` pieces of `_PIECE` characters. So a verdict takes some
+milliseconds, and at the very worst some seconds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ Place = tuple[str, str]
 
 READ = 20_000
 """Characters of a text, from its beginning; what comes after them is not looked at."""
+READ_WORDS = 6_000
+"""Words of a text, or characters of a writing without spaces."""
 SHORT = 8
 """Words. A text with fewer is only ever the same as another: inside a longer one it would be found by chance."""
 BLOCKING_RUN = 8  # words
@@ -94,11 +97,12 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found about a text. Without allowed phrases; of the source that weighs most, where it is not clear.
+    """What was found about a text; all but `closeness` (see `Nearest`) is empty where it is clear.
 
-    `shared` is the longest run of words in common, as they are compared: in lower case and without punctuation. `run`
-    is its length in words, `likeness` a percentage (rapidfuzz's `partial_ratio`), `share` that of the text's runs of
-    five words that the source has too, from 0 to 1. `closeness` is explained at `Nearest`.
+    `source` is the text that it is closest to. `shared` is the longest run of words that both have, as they are
+    compared: in lower case, without punctuation and allowed phrases. `run` is its length in words (with a fraction
+    where characters count as parts of words), `likeness` a percentage (rapidfuzz's `partial_ratio`), and `share` says
+    how many of the text's different runs of five words the source has too, from 0 to 1.
     """
 
     tier: Tier
@@ -187,10 +191,10 @@ def _read(text: str) -> _Words:
     """Lower-cased words without punctuation, emoji and what nobody sees; the same for all ways to write a letter."""
     text = text[:READ]
     if text.isascii():
-        return _Words(_ASCII_WORDS.findall(text.lower().replace("'", "").replace("`", "")), None)
+        return _Words(_ASCII_WORDS.findall(text.lower().replace("'", "").replace("`", ""))[:READ_WORDS], None)
     words, unseen, halves, quarters = _patterns()
     text = unicodedata.normalize("NFKC", unseen.sub("", text))[:READ]
-    found = words.findall(unseen.sub("", text.casefold()))
+    found = words.findall(unseen.sub("", text.casefold()))[:READ_WORDS]
     if not halves.search(text) and not quarters.search(text):
         return _Words(found, None)
     return _Words(found, [2 if halves.match(word) else 1 if quarters.match(word) else _WORD for word in found])
@@ -246,7 +250,7 @@ _BEFORE_OTHERS = 8  # posts that are read before other threads get their turn
 class TextIndex:
     """Which posts share runs of words with a text: a hash of every run of three and of five words of every post.
 
-    Short posts are in it as a whole. It takes eight bytes a run, 40 bits of hash and the post's number, and about 75 a
+    Short posts are in it as a whole. It takes eight bytes a run, 40 bits of hash and the post's number, and about 80 a
     post. Growing by a post is as cheap as reading it. Methods may be called in several threads at a time.
     """
 

@@ -60,7 +60,7 @@ ROWS = (
     Row("closeness", "closeness, an index over posts", 100_000, 2_000, stages.closeness_index, stages.prepare_posts),
     Row(
         "closeness",
-        "closeness, verdicts among 100,000 posts",
+        "closeness, verdicts",
         400,
         40,
         stages.closeness_verdicts,

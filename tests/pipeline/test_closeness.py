@@ -147,6 +147,12 @@ def test_short_posts_are_compared_as_a_whole_and_nothing_else():
     assert kind(against("no", "no no")) == CLEAR
 
 
+def test_a_post_that_became_short_after_it_was_indexed_is_compared_as_a_whole():
+    nearest = TextIndex({place(0): POST}).nearest(POST)
+    assert kind(judge(POST, nearest, {place(0): " ".join(POST.split()[:7])})) == CLEAR
+    assert kind(judge(POST, nearest, {place(0): " ".join(POST.split()[:8])})) == (Tier.BLOCK, Rule.RUN)
+
+
 def test_a_short_text_out_of_a_long_post_is_looked_at_but_not_blocked():
     """As a part of the post it would be alike to a hundred per cent."""
     assert kind(against(" ".join(POST.split()[2:9]), POST)) == (Tier.LOOK, Rule.RUN)
@@ -261,6 +267,7 @@ def test_words_with_and_without_spaces_stand_in_one_text():
     assert mixed.words == ["the", "灯", "台", "lamp", *"แมว", "2x"]
     assert mixed.weight == 4 + 2 + 2 + 4 + 3 + 4
     assert mixed.plain() == "the 灯台 lamp แมว 2x"
+    assert closeness._read("コーヒー、人々 ｺｰﾋｰ").weight == 2 * (4 + 2 + 4)
     source = "the keeper of the 灯台 said nothing about the お茶 today"
     assert kind(against(f"{scrambled(30, 'a')} {source} {scrambled(30, 'b')}", source)) == (Tier.BLOCK, Rule.RUN)
 
@@ -617,6 +624,15 @@ def test_a_copy_is_found_where_reading_ends_and_not_beyond():
     assert len(long) > READ
     assert kind(against(f"{scrambled(9, 'a')} {long[READ - 200 : READ - 100]}", long)) == (Tier.BLOCK, Rule.RUN)
     assert kind(against(f"{scrambled(9, 'a')} {long[READ + 100 : READ + 200]}", long)) == CLEAR
+
+
+@pytest.mark.parametrize("letters", ["".join(map(chr, range(0x4E00, 0x9000))), "abcdefghijklmnopqrst"])
+def test_no_more_words_than_can_be_compared_are_read(letters: str):
+    dice = random.Random(7)
+    between = "" if letters > "z" else " "
+    long = [dice.choice(letters) for _ in range(closeness.READ_WORDS + 200)]
+    for begin, tier in ((-300, Tier.BLOCK), (-100, Tier.CLEAR)):
+        assert against(f"{scrambled(9, 'a')} {between.join(long[begin:][:90])}", between.join(long)).tier is tier
 
 
 def test_a_line_that_all_posts_end_with_counts_for_a_few_of_them(monkeypatch: pytest.MonkeyPatch):
