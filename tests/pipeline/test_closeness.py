@@ -345,8 +345,8 @@ def test_an_index_that_grew_is_one_that_was_built(data: st.DataObject, texts: li
 
 
 def test_a_copied_sentence_is_found_among_stock_phrases():
-    """Thirty posts share more runs of three with the text than the one that it copies a sentence of."""
-    stock = [scrambled(3, f"stock{number}") for number in range(20)]
+    """Thirty posts share more runs of three, and of five, with the text than the one that it copies a sentence of."""
+    stock = [scrambled(5, f"stock{number}") for number in range(20)]
     dice = random.Random(1)
     sources = [f" {scrambled(1, str(number))} ".join(dice.sample(stock, 20)) for number in range(30)]
     copied = scrambled(8, "copied")
@@ -506,6 +506,8 @@ def test_closeness_is_the_share_of_words_in_runs_of_five_of_any_posts():
     assert index.nearest(f"{five} {six}").closeness == 100
     assert index.nearest(" ".join(POST.split()[:4])).closeness == 0
     assert index.nearest(f"{five} {PHRASE} {scrambled(5, 'x')}", (PHRASE,)).closeness == 50
+    crossing = f"{scrambled(2, 'x')} {PHRASE}"
+    assert TextIndex({place(0): crossing}).nearest(f"{crossing} {scrambled(8, 'y')}", (PHRASE,)).closeness == 20
 
 
 def test_no_more_texts_than_there_are_numbers(monkeypatch: pytest.MonkeyPatch):
