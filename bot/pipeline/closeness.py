@@ -448,7 +448,7 @@ def judge(text: str, nearest: Nearest, sources: Mapping[Place, str], allowed: Se
     found = Verdict(Tier.CLEAR, nearest.closeness)
     if not compared.words:
         return found
-    for place in sorted(nearest.places):
+    for place in nearest.places:
         if place in sources:
             one = _held_against(words, compared, place, _read(sources[place]), phrases, nearest.closeness)
             found = max(found, one, key=_weight)
