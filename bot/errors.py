@@ -233,6 +233,10 @@ class ModelRefused(ModelError):
         self.code = code
 
 
+class ModelContextTooLong(ModelRefused):
+    """The request has more tokens than the model can read at once. Nothing was paid; a shorter one may be taken."""
+
+
 class ModelUnavailable(ModelError):
     """No usable answer: refused, slow, cut off, 5xx, nonsense. May be tried again."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -11,7 +11,7 @@ import msgspec
 
 from bot.errors import ModelRefused
 from bot.language.endpoint import ModelService, RawAnswer, sendable
-from bot.language.failures import nonsense, says
+from bot.language.failures import nonsense, says, too_long
 from bot.language.tokens import count
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ _TAGS_SCHEMA = {
         },
     },
 }
+_CUT_OFF = ("length", "max_tokens", "MAX_TOKENS")  # OpenAI's word, and those of services that kept their own
+_INSTRUCTING = ("developer", "system")
+_NO_SYSTEM_ROLE = ("system role not supported", "system role is not supported", "system messages are not supported")
 _CANNOT = frozenset({400, 422})  # how services say that they know no schemas
 
 
@@ -146,12 +149,13 @@ async def _complete(
             try:
                 return await client.chat.completions.with_raw_response.create(
                     model=service.endpoint.model,
-                    messages=_spoken(messages, without_developer="developer" in service.lacks),
+                    messages=_spoken(messages, service.lacks),
                     extra_body=options,
                 )
             except (openai.BadRequestError, openai.UnprocessableEntityError) as refusal:
                 lacking = _named(refusal, messages, options) - service.lacks
-                if not lacking:
+                # vLLM names `max_completion_tokens` too when it says that a prompt is too long.
+                if not lacking or too_long(refusal):
                     raise
                 service.lacks |= lacking
 
@@ -161,17 +165,20 @@ async def _complete(
     return await _read(completion, service, messages)
 
 
-def _spoken(messages: Sequence[Message], *, without_developer: bool) -> list[ChatCompletionMessageParam]:
-    return [
-        cast(
-            "ChatCompletionMessageParam",
-            {
-                "role": "system" if without_developer and message.role == "developer" else message.role,
-                "content": sendable(message.content),
-            },
-        )
-        for message in messages
-    ]
+def _spoken(messages: Sequence[Message], lacks: Collection[str]) -> list[ChatCompletionMessageParam]:
+    roles: dict[str, str] = {}
+    if "developer" in lacks:
+        roles["developer"] = "system"
+    if "system" in lacks:
+        roles |= dict.fromkeys(_INSTRUCTING, "user")
+    spoken: list[tuple[str, str]] = []
+    for message in messages:
+        role, content = roles.get(message.role, message.role), sendable(message.content)
+        if "system" in lacks and spoken and spoken[-1][0] == role:
+            # One message: the templates of these models also want user and assistant in turn.
+            content = f"{spoken.pop()[1]}\n\n{content}"
+        spoken.append((role, content))
+    return [cast("ChatCompletionMessageParam", {"role": role, "content": content}) for role, content in spoken]
 
 
 def _named(refusal: APIStatusError, messages: Sequence[Message], options: dict[str, object]) -> set[str]:
@@ -184,6 +191,9 @@ def _named(refusal: APIStatusError, messages: Sequence[Message], options: dict[s
         named.add("temperature")
     if any(message.role == "developer" for message in messages) and says(refusal, "developer", "role"):
         named.add("developer")
+    # As the templates of Gemma and some others have it, in the words of whoever serves them.
+    if any(message.role in _INSTRUCTING for message in messages) and says(refusal, *_NO_SYSTEM_ROLE):
+        named.add("system")
     return named
 
 
@@ -204,5 +214,5 @@ async def _read(completion: _Completion, service: ModelService, messages: Sequen
         input_tokens=input_tokens,
         cached_tokens=min(max(0, cached or 0), input_tokens),
         output_tokens=max(0, usage.completion_tokens),
-        cut_off=choice.finish_reason == "length",
+        cut_off=choice.finish_reason in _CUT_OFF,
     )

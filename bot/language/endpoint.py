@@ -75,6 +75,15 @@ class ModelService:
         self._connection = _Connection(endpoint, self.name, deadline)
         self._connection.lacks[endpoint.model] = self.lacks
 
+    @property
+    def halvings(self) -> int:
+        """How often a long prompt is halved before the model takes it, as its refusals have taught (few_shot.py)."""
+        return self._connection.halvings.get(self.endpoint.model, 0)
+
+    @halvings.setter
+    def halvings(self, times: int) -> None:
+        self._connection.halvings[self.endpoint.model] = times
+
     def with_model(self, model: str) -> ModelService:
         """The same service and connection, for another model."""
         other = ModelService(replace(self.endpoint, model=model), deadline=self.deadline, wait=self.wait)
@@ -150,6 +159,7 @@ class _Connection:
         self._deadline = deadline
         self.lacks: dict[str, set[str]] = {}
         """By model, so that what one call has learned is not asked again by the next `with_model`."""
+        self.halvings: dict[str, int] = {}
         self._lock = asyncio.Lock()
         self._client: AsyncOpenAI | None = None
 
@@ -191,7 +201,7 @@ class _Connection:
             http_client=openai.DefaultAsyncHttpxClient(
                 timeout=timeout,
                 follow_redirects=False,
-                trust_env=not _is_loopback(self._endpoint.base_url),  # a proxy cannot reach our loopback
+                trust_env=not on_this_machine(self._endpoint.base_url),  # a proxy cannot reach our loopback
             ),
         )
         # These the SDK took from the environment: no parameter keeps them out (an empty one is sent as a header).
@@ -215,6 +225,15 @@ def service_name(base_url: str) -> str:
     return host or "The model service"
 
 
+def on_this_machine(base_url: str) -> bool:
+    """Whether an address can only be this machine, going by its spelling alone."""
+    try:
+        host = urlsplit(base_url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def sendable(text: str) -> str:
     """The text without lone surrogates, which JSON from elsewhere may hold and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode()
@@ -224,13 +243,5 @@ def _is_web_address(base_url: str) -> bool:
     try:
         parts = urlsplit(base_url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _is_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

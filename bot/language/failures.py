@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from bot.errors import (
+    ModelContextTooLong,
     ModelError,
     ModelForbidden,
     ModelQuotaExhausted,
@@ -32,6 +33,18 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     HTTPStatus.NOT_FOUND: ("does not know what was asked for", "Check the model's name and `base_url` under [openai]."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("finds the request too large", "Try again with less text."),
 }
+_MAY_MEAN_TOO_LONG = frozenset({400, 413, 422, 500})  # 500 is llama.cpp's, in some of its versions
+_TOO_LONG = (
+    "context_length_exceeded",  # OpenAI and Azure, as a code
+    "exceed_context_size_error",  # llama.cpp, as a type
+    "exceeds the available context size",  # llama.cpp
+    "maximum context length",  # vLLM, OpenAI, OpenRouter, Mistral
+    "model's context length is only",  # vLLM
+    "exceeds the context window",  # OpenAI
+    "exceeds the context length",  # Ollama
+    "exceed context window",  # llama-cpp-python
+    "context length of only",  # LM Studio
+)
 _CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_quota"})
 _SECRETS = (
@@ -87,6 +100,11 @@ def says(error: openai.APIStatusError, *words: str) -> bool:
     return any(word in text for word in words)
 
 
+def too_long(error: openai.APIStatusError) -> bool:
+    """Whether the service refused because prompt and answer are more than the model can read at once."""
+    return error.status_code in _MAY_MEAN_TOO_LONG and says(error, *_TOO_LONG)
+
+
 def presentable(text: str, *secrets: str) -> str:
     """A service's own words on one short line, without secrets and without the queries of URLs."""
     for secret in secrets:
@@ -114,6 +132,13 @@ def _explain_status(error: openai.APIStatusError, service: str) -> ModelError:
         seconds = _retry_after(error.response.headers)
         return ModelRateLimited(
             f"{service} asks for fewer calls.", "Wait a moment, then try again.", retry_after=seconds
+        )
+    if too_long(error):
+        return ModelContextTooLong(
+            f"The request is longer than the model at {service} can read{_reason(error)}.",
+            "Ask with a shorter prompt, or use a model with a larger context.",
+            status=status,
+            code=code,
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT}:
         return ModelUnavailable(f"{service} has trouble of its own (error {status}).", "Try again in a few minutes.")

@@ -1,10 +1,12 @@
-"""What OpenAI charges, as far as we know: for estimates and for the owner's budget. The bill is OpenAI's own."""
+"""What a call costs, as far as we know: for estimates and for the owner's budget. The bill is the service's own."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from datetime import date
+
+from bot.language.endpoint import on_this_machine
 
 _CHECKED = date(2026, 11, 1)
 
@@ -29,6 +31,9 @@ _PRICES = {
     "gpt-4o-mini": Price(3.00, 0.30, 0.15, 1.20, _CHECKED),
     "gpt-6-luna": Price(None, 0.10, 0.01, 0.50, _CHECKED),
 }
+_FREE = Price(0.0, 0.0, 0.0, 0.0, _CHECKED)
+_CACHED_FROM = 1_024  # tokens: OpenAI caches no shorter beginning of a prompt,
+_CACHED_STEP = 128  # and a longer one in such steps
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _MILLION = 1_000_000
 
@@ -51,11 +56,38 @@ def dearest() -> Price:
     )
 
 
-def chat_cost(model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-    """Dollars for one call; `cached_tokens` are those of the input that cost less. At the dearest price if unknown."""
-    price = price_of(model) or dearest()
+def price_at(base_url: str, model: str) -> Price:
+    """The price of a model at a service.
+
+    A model that is not listed costs nothing on this machine (`localhost`, `127.…`, `::1`: Ollama, llama.cpp, vLLM) and
+    the dearest price elsewhere. A listed one keeps its price here too: it can only be a proxy that passes the call on,
+    or a stand-in. So a proxy here that renames a paid model is taken to be free: give the model its own name there.
+    """
+    return price_of(model) or (_FREE if on_this_machine(base_url) else dearest())
+
+
+def chat_cost(
+    model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0, *, base_url: str = ""
+) -> float:
+    """Dollars for one call, at the price of `price_at`; `cached_tokens` are those of the input that cost less."""
+    price = price_at(base_url, model)
     fresh = max(0, input_tokens - cached_tokens)
     return (fresh * price.input + cached_tokens * price.cached + output_tokens * price.output) / _MILLION
+
+
+def likely_cost(
+    model: str, *, same_tokens: int, other_tokens: int, output_tokens: int, calls: int, base_url: str = ""
+) -> float:
+    """Dollars for so many calls soon after one another that begin with the same tokens: an estimate.
+
+    The first call pays for the whole of its input, the later ones less for what the service then has in its cache.
+    """
+    if calls < 1:
+        return 0.0
+    cached = same_tokens // _CACHED_STEP * _CACHED_STEP if same_tokens >= _CACHED_FROM else 0
+    tokens = same_tokens + other_tokens
+    first = chat_cost(model, tokens, output_tokens, base_url=base_url)
+    return first + (calls - 1) * chat_cost(model, tokens, output_tokens, cached, base_url=base_url)
 
 
 def training_price(model: str) -> Price | None:

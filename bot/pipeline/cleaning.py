@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from bot.errors import NothingToDo
-from bot.examples import compile_pattern
+from bot.examples import break_markers, compile_pattern
 
 if TYPE_CHECKING:
     import regex
@@ -33,11 +33,6 @@ _MOST_FIELDS = 50
 def clean(text: str) -> str:
     """`text` with its redirects undone and the markers of models broken up."""
     return break_markers(undo_redirects(text))
-
-
-def break_markers(text: str) -> str:
-    """`text` without a model's own markers: `<|endoftext|>` and the like inside a post fail a whole training."""
-    return text.replace("<|", "< |").replace("|>", "| >")
 
 
 def undo_redirects(text: str) -> str:

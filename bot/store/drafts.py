@@ -113,6 +113,13 @@ async def get_draft(database: Database, draft_id: int) -> Draft | None:
         return await _one(connection, draft_id)
 
 
+async def newest_draft_id(database: Database) -> int:
+    """The id of the draft stored last; 0 before the first."""
+    async with database.read() as connection:
+        (row,) = await connection.execute_fetchall("SELECT coalesce(max(id), 0) FROM drafts")
+    return int(row[0])
+
+
 async def drafts_in(database: Database, states: Sequence[DraftState], *, limit: int) -> list[Draft]:
     """The oldest drafts in any of the states."""
     async with database.read() as connection:

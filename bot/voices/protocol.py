@@ -39,6 +39,10 @@ class Writer(Protocol):
         """Dollars that one call may cost at most: what has to be reserved before it."""
         ...
 
+    async def likely(self, voice: Voice, prompt: str, drafts: int) -> float:
+        """Dollars that so many drafts will probably cost: an estimate."""
+        ...
+
 
 class Trainer(Protocol):
     """Learns from a dataset. Each step returns the training as it then stands, to be stored at once.

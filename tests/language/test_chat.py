@@ -134,3 +134,67 @@ async def test_a_refusing_model_gives_no_tags(service, server):
 async def test_a_service_without_schemas_gives_no_tags(service, server):
     server.then = error(400, "response_format is not supported")
     assert await extract_tags(service, "Name tags.", "x") == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (400, {"error": {"message": "Too long.", "type": "x", "param": "messages", "code": "context_length_exceeded"}}),
+        (400, {"error": {"code": 400, "message": "no", "type": "exceed_context_size_error", "n_ctx": 4096}}),
+        (500, {"error": {"code": 500, "message": "no", "type": "exceed_context_size_error", "n_ctx": 256}}),
+        (400, {"error": {"code": 400, "message": "the request exceeds the available context size.", "type": "x"}}),
+        (
+            400,  # names `max_completion_tokens`, which is not what is wrong
+            {
+                "object": "error",
+                "message": "'max_tokens' or 'max_completion_tokens' is too large: 50. This model's maximum context length is"
+                " 40 tokens and your request has 30 input tokens (50 > 40 - 30).",
+                "type": "BadRequestError",
+                "param": None,
+                "code": 400,
+            },
+        ),
+    ],
+)
+async def test_a_prompt_that_is_too_long_is_told_from_other_refusals(service, server, code, body):
+    server.then = status(code, body)
+    with pytest.raises(errors.ModelContextTooLong, match="longer than the model at 127") as caught:
+        await complete(service, MESSAGES, max_tokens=50)
+    assert caught.value.status == code
+    assert len(server.seen) == 1
+    assert service.lacks == set()
+
+
+@pytest.mark.parametrize("code", [401, 403, 429, 503])
+async def test_other_answers_with_the_same_words_keep_their_meaning(service, server, code):
+    server.then = error(code, "the maximum context length is a secret")
+    with pytest.raises(errors.ModelError) as caught:
+        await complete(service, MESSAGES, max_tokens=50)
+    assert not isinstance(caught.value, errors.ModelContextTooLong)
+
+
+async def test_a_model_without_a_system_role_gets_one_message(service, server):
+    server.replies = [error(400, "System role not supported")]
+    await complete(service, [*MESSAGES, Message("assistant", "Yes."), Message("user", "Go on.")], max_tokens=50)
+    sent = [
+        {"role": "user", "content": "Be a blog.\n\nWrite ?."},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": "Go on."},
+    ]
+    assert server.seen[-1].body["messages"] == sent
+    assert len(server.seen) == 2
+    await complete(service, [Message("system", "Be a blog."), Message("user", "Write.")], max_tokens=50)
+    assert server.seen[-1].body["messages"] == [{"role": "user", "content": "Be a blog.\n\nWrite."}]
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS"])
+async def test_cut_off_in_the_words_of_other_services(service, server, reason):
+    server.then = answer(completion(choice={"finish_reason": reason}))
+    assert (await complete(service, MESSAGES, max_tokens=50)).cut_off
+
+
+@pytest.mark.parametrize("reason", ["stop", "eos_token", "abort", None, 7, ["length"], {"type": "length"}])
+async def test_not_cut_off_in_any(service, server, reason):
+    server.then = answer(completion(choice={"finish_reason": reason}))
+    assert not (await complete(service, MESSAGES, max_tokens=50)).cut_off

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bot.language.prices import chat_cost, dearest, price_of, training_cost
+from bot.language.prices import chat_cost, dearest, likely_cost, price_at, price_of, training_cost
 from bot.language.tokens import count, count_many
 
 
@@ -72,3 +72,42 @@ def test_an_unknown_model_costs_the_most():
     assert chat_cost("unknown", 1_000_000, 1_000_000) == pytest.approx(top.input + top.output)
     assert training_cost("unknown", 1_000_000, 1, None) == top.training
     assert training_cost("gpt-6-luna", 1_000_000, 1, None) == top.training
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://localhost:11434/v1", "http://127.0.0.1:8080/v1", "http://127.8.9.10/v1", "http://[::1]:8000/v1"],
+)
+def test_a_model_of_ones_own_on_this_machine_is_free_and_a_listed_one_is_not(base_url):
+    free = price_at(base_url, "qwen3:4b")
+    assert (free.training, free.input, free.cached, free.output) == (0.0, 0.0, 0.0, 0.0)
+    assert chat_cost("qwen3:4b", 1_000_000, 1_000_000, base_url=base_url) == 0.0
+    assert price_at(base_url, "gpt-6-luna") == price_of("gpt-6-luna")
+    assert chat_cost("gpt-6-luna", 1_000_000, 0, base_url=base_url) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "https://api.openai.com/v1",
+        "http://192.168.1.5:11434/v1",
+        "http://localhost.example/v1",
+        "http://127.0.0.1.example/v1",
+        "http://127.0.0.1@example/v1",
+        "http://[::1",
+        "127.0.0.1",
+    ],
+)
+def test_an_unknown_model_elsewhere_costs_the_most(base_url):
+    assert price_at(base_url, "qwen3:4b") == dearest()
+
+
+def test_the_likely_cost_counts_what_is_cached_from_the_second_call_on():
+    def cost(same, calls):
+        return likely_cost("gpt-6-luna", same_tokens=same, other_tokens=100, output_tokens=200, calls=calls)
+
+    assert cost(5_000, 0) == 0.0
+    assert cost(5_000, 1) == pytest.approx(chat_cost("gpt-6-luna", 5_100, 200))
+    assert cost(5_000, 3) == pytest.approx(cost(5_000, 1) + 2 * chat_cost("gpt-6-luna", 5_100, 200, 4_992))
+    assert cost(1_023, 3) == pytest.approx(3 * chat_cost("gpt-6-luna", 1_123, 200)), "too short to be cached"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bot.demo.openai_training import read_file
 from bot.examples import Dataset
 from bot.language import tuning
-from bot.language.prices import chat_cost
+from bot.language.prices import chat_cost, likely_cost
 from bot.language.tokens import count
 from bot.store import datasets
 from bot.training import Training, TrainingState, Voice, VoiceKind
@@ -91,3 +92,24 @@ async def test_the_trained_model_writes_with_its_own_words_and_costs_what_it_may
         tokens = count("You write.About tea.")
         assert most >= chat_cost(BASE, tokens, LONGEST_TEXT_TOKENS)
         assert most > chat_cost(BASE, written.input_tokens, written.output_tokens)
+
+
+async def test_the_likely_cost_goes_by_what_it_was_trained_on(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        made = await dataset(room)
+        voice = Voice(
+            1, VoiceKind.FINE_TUNED, "v", BASE, f"{room.address}/v1", made.id, "You write.", "Write.", 0.0, True, 0.0
+        )
+        trained = FineTuned(room.service(BASE), typical_tokens=made.tokens // made.training_count)
+        assert await trained.likely(voice, "Write.", 0) == 0.0
+        answers = [count(each.assistant) for each in await datasets.training_examples(room.database, made.id)]
+        each = chat_cost(BASE, count("You write.Write.") + 15, round(sum(answers) / len(answers)))
+        assert await trained.likely(voice, "Write.", 10) == pytest.approx(10 * each, rel=0.05)
+        assert await trained.likely(voice, "Write.", 10) < 10 * await trained.most_expensive(voice, "Write.")
+        # Where the dataset is not known, a draft of ordinary length.
+        assert await FineTuned(room.service(BASE)).likely(voice, "Write.", 10) == likely_cost(
+            BASE, same_tokens=count("You write.") + count("Write.") + 15, other_tokens=0, output_tokens=250, calls=10
+        )
+        own = replace(voice, model="my-lora")
+        assert await FineTuned(room.service(BASE)).likely(own, "Write.", 10) == 0.0
+        assert not room.asked("/completions")
