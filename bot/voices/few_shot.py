@@ -195,7 +195,7 @@ def shown(texts: Sequence[str], places: Iterable[int], tokens: int, *, at_least_
     left = tokens
     for place in chosen:
         text = _framed(beginning(texts[place], longest))
-        size = count(text) + 1  # with the blank line before it
+        size = count(text) + 1  # with the blank line before it, which is one token at most beside the tags around it
         if size <= left:
             left -= size
             framed.append((place, text))
@@ -204,10 +204,8 @@ def shown(texts: Sequence[str], places: Iterable[int], tokens: int, *, at_least_
         text = _framed(beginning(texts[chosen[0]], longest))
         if count(text) <= tokens:
             framed.append((chosen[0], text))
-    # Counted as a whole as well: the tokens of a text are not always those of its parts.
-    while (size := count(whole := "\n\n".join(text for _, text in framed))) > tokens:
-        framed.pop()
-    return Shown(whole, tuple(place for place, _ in framed), size)
+    whole = "\n\n".join(text for _, text in framed)
+    return Shown(whole, tuple(place for place, _ in framed), count(whole))
 
 
 def beginning(text: str, longest: int) -> str:

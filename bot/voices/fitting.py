@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 LONGEST_LOOKED_AT = 10_000
 """Characters of a prompt: what comes after them changes nothing about which posts fit."""
@@ -20,10 +21,10 @@ _MOST_COMMON = 0.5  # a word in more of the texts than this says nothing about a
 _REPETITION = 1.2
 _LENGTH = 0.75
 
+_RUN = r"[\p{L}\p{M}\p{N}]+"
 # Scripts that put no spaces between words: two neighbouring letters stand for a word there, which is what works
-# best where there is no dictionary. Marks belong to the letter before them.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_RUNS = rf"(?P<unspaced>(?:[{_UNSPACED}]\p{{M}}*)+)|(?:(?![{_UNSPACED}])[\p{{L}}\p{{N}}]\p{{M}}*)+"
+# best where there is no dictionary.
+_UNSPACED = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,13 @@ def most_fitting(index: Index, prompt: str, most: int, *, without: Collection[in
 def _words(text: str) -> Iterator[str]:
     import regex  # noqa: PLC0415 - only who is asked for something waits for it
 
-    for run in regex.finditer(_RUNS, text.casefold()):
-        word = run.group()
-        if run["unspaced"] is None or len(word) == 1:
-            yield word
-        else:
-            yield from (word[start : start + 2] for start in range(len(word) - 1))
+    for run in cast("list[str]", regex.findall(_RUN, text.casefold())):
+        if run.isascii():
+            yield run
+            continue
+        # By turns: what is spaced, what is not, what is spaced, …
+        for number, part in enumerate(cast("list[str]", regex.split(_UNSPACED, run))):
+            if number % 2 and len(part) > 1:
+                yield from map(str.__add__, part, part[1:])
+            elif part:
+                yield part

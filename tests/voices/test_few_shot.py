@@ -112,6 +112,12 @@ async def test_half_of_what_stays_are_the_newest_and_half_are_drawn(tmp_path: Pa
         assert len(stable & set(nights(300)[:280])) == 20
 
 
+async def test_words_that_were_posted_twice_are_shown_once(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(6) * 3)
+        assert sorted(shown(await opening(room))) == sorted(nights(6))
+
+
 async def test_the_usual_prompt_comes_with_a_few_posts_drawn_anew_for_each_draft(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(400))
@@ -147,8 +153,10 @@ async def test_a_persons_prompt_comes_with_the_posts_that_fit_it(tmp_path: Path)
         stable, fitting = shown(prompt)[:STABLE_POSTS], shown(prompt)[STABLE_POSTS:]
         assert sorted([*set(stable) & set(about), *fitting]) == sorted(about)
         assert fitting[0] == about[1], "the one that has both words"
-        # Those that the part that stays has drawn already are not shown twice, and what fits nothing gets some others.
-        assert len(shown(await opening(room, "Pferde!"))) == STABLE_POSTS + CHANGING_POSTS
+        # One that stands in the part that stays is not shown twice, and a prompt that nothing fits gets some others.
+        for asked in ("About night 399.", "Pferde!"):
+            texts = shown(await opening(room, asked))
+            assert len(texts) == len(set(texts)) == STABLE_POSTS + CHANGING_POSTS
 
 
 @pytest.mark.parametrize("prompt", ["", "???", "\0", "gulls " * 170_000, "<post>" * 1_000, "\ud800 gulls", "鴎"])
