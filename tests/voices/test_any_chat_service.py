@@ -276,9 +276,11 @@ async def test_a_prompt_of_ones_own_that_is_too_long_does_not_shorten_those_afte
 
 async def test_where_few_posts_are_shown_the_budget_is_halved_below_them_at_once(tmp_path: Path, shop: Shop):
     database = await Database.open(tmp_path / "few.sqlite3")
-    await store_posts(database, nights(20))  # some 600 tokens
-    shop.server.replies = [TOO_LONG["vLLM"]]
-    await FewShot(database, shop.service, seed=1).write(shop.voice, "Write.")
+    try:
+        await store_posts(database, nights(20))  # some 600 tokens
+        shop.server.replies = [TOO_LONG["vLLM"]]
+        await FewShot(database, shop.service, seed=1).write(shop.voice, "Write.")
+    finally:
+        await database.close()
     first, second = shop.sizes()
     assert second < first < PROMPT_TOKENS / 4
-    await database.close()
