@@ -16,20 +16,18 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Literal, cast
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from bot.demo import openai_batches as batches
 from bot.demo import openai_errors as errors
 from bot.demo import openai_training as training
-from bot.demo.faults import Faults
+from bot.demo.model_server import ModelServer
 from bot.demo.ngram import NGram, learn
 from bot.demo.openai_batches import Batch, BatchError, BatchRequest
 from bot.demo.openai_errors import Refusal
@@ -50,11 +48,8 @@ from bot.demo.openai_wire import FormField, json_answer, page, read_body, read_f
 from bot.demo.openai_writing import Message, PromptCache, cached_tokens, prompt_tokens, write
 from bot.language.tokens import count
 
-LARGEST_UPLOAD = 512 * 2**20
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data")
 FIRST_SHUTDOWN = "2027-01-14"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +61,7 @@ class ModelCard:
     created: int = 1744316542
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedRequest:
-    """One call as it arrived, however it was answered. `body` is the parsed JSON, None for anything else."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: object
-    headers: Mapping[str, str]
-    """Names in lower case; without `authorization`."""
-
-
-class OpenAIService:
+class OpenAIService(ModelServer):
     """The stand-in; every attribute without an underscore may be set while it runs.
 
     `clock` gives unix seconds; jobs, files and quotas go by it. With a `save_path` the state is written there (JSON,
@@ -86,9 +69,7 @@ class OpenAIService:
     """
 
     def __init__(self, *, seed: int = 0, save_path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.api_key = "sk-stand-in"
-        self.faults = Faults()
-        self.requests: list[LoggedRequest] = []
+        super().__init__(errors.wrong_key)
         self.models = {
             "gpt-4.1": ModelCard("gpt-4.1-2025-04-14", FIRST_SHUTDOWN),
             "gpt-4.1-2025-04-14": ModelCard("gpt-4.1-2025-04-14", FIRST_SHUTDOWN),
@@ -132,7 +113,6 @@ class OpenAIService:
         self._generation_pace = Pace()
         self._cache = PromptCache()
         self._learned: dict[str, NGram] = {}
-        self._runner: web.AppRunner | None = None
 
     # --- the server -----------------------------------------------------------------------------------------------
 
@@ -143,9 +123,7 @@ class OpenAIService:
         """
         if self._save_path is not None:
             self.state = await asyncio.to_thread(load, self._save_path)
-        middlewares = cast("list[Middleware]", [self._answer_errors, self._log, self.faults.middleware, self._admit])
-        app = web.Application(middlewares=middlewares, client_max_size=LARGEST_UPLOAD + 2**20)
-        app.add_routes(
+        return await self.serve(
             [
                 web.get("/v1/models", self._list_models),
                 web.get("/v1/models/{id}", self._get_model),
@@ -169,54 +147,9 @@ class OpenAIService:
                 web.get("/v1/batches", self._list_batches),
                 web.get("/v1/batches/{id}", self._get_batch),
                 web.post("/v1/batches/{id}/cancel", self._cancel_batch),
-            ]
+            ],
+            port,
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        host, bound = cast("tuple[str, int]", self._runner.addresses[0])
-        return f"http://{host}:{bound}"
-
-    async def stop(self) -> None:
-        """Close every connection; `start` may be called again."""
-        self.faults.release()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    @web.middleware
-    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except Refusal as refusal:
-            return json_answer(refusal.body, refusal.headers, status=refusal.status)
-        except web.HTTPException as error:
-            message = f"{error.reason}: {request.method} {request.path}"
-            refusal = Refusal(
-                error.status, message, code="unknown_url" if error.status == HTTPStatus.NOT_FOUND else None
-            )
-            return json_answer(refusal.body, status=refusal.status)
-
-    @web.middleware
-    async def _log(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        raw = await request.read()
-        body: object = None
-        if raw and request.content_type == "application/json":
-            try:
-                body = msgspec.json.decode(raw)
-            except msgspec.DecodeError:
-                body = None
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        headers.pop("authorization", None)
-        self.requests.append(LoggedRequest(request.method, request.path, dict(request.query), body, headers))
-        return await handler(request)
-
-    @web.middleware
-    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {self.api_key}":
-            raise errors.wrong_key()
-        return await handler(request)
 
     async def _save(self) -> None:
         """Write the state, when it is to outlive the process, in the order of the changes."""

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from bot.demo.openai_service import LoggedRequest, OpenAIService
+from bot.demo.model_server import LoggedRequest
+from bot.demo.openai_service import OpenAIService
 from bot.demo.tumblr_blog import StandInBlog, complete_post
 from bot.drafts import UploadState
 from bot.language.endpoint import Endpoint, ModelService
