@@ -215,13 +215,15 @@ class _Connection:
 
 
 def service_name(base_url: str) -> str:
-    """What people call the service at an address: "OpenAI", or the host's name."""
+    """What people call the service at an address: "OpenAI", "Together", or the host's name."""
     try:
         host = urlsplit(base_url).hostname or ""
     except ValueError:
         host = ""
     if host == "api.openai.com" or host.endswith(".api.openai.com"):
         return "OpenAI"
+    if host in {"api.together.ai", "api.together.xyz"}:
+        return "Together"
     return host or "The model service"
 
 

@@ -8,7 +8,7 @@ import tenacity
 from pydantic import SecretStr
 
 from bot import errors
-from bot.language import chat, models, moderation, tuning
+from bot.language import chat, models, moderation, together, tuning
 from bot.language.endpoint import Endpoint, ModelService
 from tests.language.conftest import KEY, MODEL, cut_short, error, html, raw, reset, status
 
@@ -33,8 +33,19 @@ CALLS = {
     "pause job": lambda s: tuning.pause_job(s, "ftjob-1"),
     "resume job": lambda s: tuning.resume_job(s, "ftjob-1"),
     "log": lambda s: tuning.read_log(s, "ftjob-1"),
+    "together upload": lambda s: together.upload_file(s, "posts.jsonl", b"{}\n"),
+    "together find file": lambda s: together.find_file(s, "posts.jsonl"),
+    "together processed": lambda s: together.wait_until_processed(s, "file-1", poll_seconds=0, deadline=0),
+    "together create job": lambda s: together.create_job(
+        s, training_file="file-1", validation_file="file-2", model=MODEL, suffix="x", epochs=3
+    ),
+    "together get job": lambda s: together.get_job(s, "ft-1"),
+    "together find jobs": lambda s: together.find_jobs(s, "file-1"),
+    "together cancel job": lambda s: together.cancel_job(s, "ft-1"),
+    "together events": lambda s: together.events(s, "ft-1"),
+    "together losses": lambda s: together.losses(s, "ft-1"),
 }
-PAID = {"chat", "tags", "upload", "create job"}
+PAID = {"chat", "tags", "upload", "create job", "together upload", "together create job"}
 RATE_HEADERS = {"retry-after-ms": "10"}
 
 FAULTS = {
@@ -68,7 +79,7 @@ FAULTS = {
     "too deep": (raw(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), errors.ModelUnavailable),
 }
 # Calls for which a refusal is an answer.
-FINE = {("delete file", "404"), ("tags", "400"), ("tags", "422")}
+FINE = {("delete file", "404"), ("tags", "400"), ("tags", "422"), ("together losses", "404")}
 
 
 @pytest.mark.parametrize("call", CALLS)
