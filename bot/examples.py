@@ -77,11 +77,16 @@ class _Message(msgspec.Struct, gc=False):
     content: str
 
 
-def training_line(developer_message: str, user: str, assistant: str) -> str:
-    """One JSON line as OpenAI's fine-tuning wants it, without the line break. No instructions make no message."""
+def training_line(
+    developer_message: str, user: str, assistant: str, *, role: Literal["developer", "system"] = "developer"
+) -> str:
+    """One JSON line as OpenAI's fine-tuning wants it, without the line break. No instructions make no message.
+
+    `role` is what the service at hand calls the one that gives the instructions.
+    """
     messages = [_Message("user", user), _Message("assistant", assistant)]
     if developer_message:
-        messages.insert(0, _Message("developer", developer_message))
+        messages.insert(0, _Message(role, developer_message))
     return _encoder.encode({"messages": messages}).decode()
 
 

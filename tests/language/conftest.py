@@ -89,12 +89,11 @@ async def healthy(request):
             return web.json_response({"results": [judged(text) for text in texts]})
         case "POST", ["files"]:
             return web.json_response(FILE)
-        case ("GET", ["files"]) | ("GET", ["fine_tuning", "jobs"]) | ("GET", ["fine_tuning", "jobs", _, "events"]):
-            return web.json_response({"data": [], "has_more": False})
-        case ("GET", ["fine-tunes"]) | ("GET", ["fine-tunes", _, "events"]):
-            return web.json_response({"data": []})
-        case "GET", ["fine-tunes", _, "metrics"]:
-            return web.json_response({"metrics": []})
+        case ("GET", ["files"] | ["fine_tuning", "jobs"] | ["fine_tuning", "jobs", _, "events"]) | (
+            "GET",
+            ["fine-tunes"] | ["fine-tunes", _, "events" | "metrics"],
+        ):
+            return web.json_response({"data": [], "metrics": [], "has_more": False})
         case "GET", ["files", _]:
             return web.json_response(FILE)
         case "DELETE", ["files", _]:
