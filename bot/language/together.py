@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from bot.errors import ModelRefused, ModelUnavailable
 from bot.language.answers import decoded, mapping, number, text
 from bot.language.endpoint import ModelService, RawAnswer
 from bot.language.failures import presentable
+from bot.language.tuning import Counted
+from bot.training import Curve
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -78,8 +80,8 @@ class JobEvent:
 class Losses:
     """The loss by step, on what is learned and on what is held out."""
 
-    training: tuple[tuple[int, float], ...]
-    held_out: tuple[tuple[int, float], ...]
+    training: Curve
+    held_out: Curve
 
 
 class _File(msgspec.Struct):
@@ -115,8 +117,13 @@ class _Metrics(msgspec.Struct):
     metrics: list[msgspec.Raw]
 
 
-async def upload_file(service: ModelService, name: str, content: bytes) -> str:
+async def upload_file(
+    service: ModelService, name: str, content: bytes, sent: Callable[[int, int], None] = lambda _, __: None
+) -> str:
     """Upload JSON lines under a name that no other file has. Returns the file's id.
+
+    Together also takes a file at an address in its storage that it names first. This way is one call with one answer,
+    and the file goes nowhere but to Together.
 
     Raises:
         ModelUnavailable: no usable answer; the file may be there nevertheless (see `find_file`).
@@ -130,7 +137,7 @@ async def upload_file(service: ModelService, name: str, content: bytes) -> str:
             "/files/upload",
             cast_to=httpx2.Response,
             body={"purpose": "fine-tune", "file_name": name, "file_type": "jsonl"},
-            files=[("file", (name, content, "application/jsonl"))],
+            files=[("file", (name, Counted(content, sent), "application/jsonl"))],
             options={"headers": {"Content-Type": "multipart/form-data"}},
         )
 
@@ -341,7 +348,7 @@ def _job_event(event: _Event) -> JobEvent:
     )
 
 
-def _curve(entries: Iterable[dict[str, object]], name: str) -> tuple[tuple[int, float], ...]:
+def _curve(entries: Iterable[dict[str, object]], name: str) -> Curve:
     curve: dict[int, float] = {}
     for entry in entries:
         step, loss = number(entry.get("train/global_step")), number(entry.get(name))
