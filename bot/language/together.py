@@ -209,8 +209,9 @@ async def create_job(
         "training_file": training_file,
         "model": model,
         "n_epochs": epochs,
-        "suffix": suffix[:LONGEST_SUFFIX],
     }
+    if suffix:
+        wanted["suffix"] = suffix[:LONGEST_SUFFIX]
     if validation_file is not None:
         wanted |= {"validation_file": validation_file, "n_evals": epochs}
 

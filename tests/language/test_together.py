@@ -109,10 +109,12 @@ async def test_a_job_asks_for_what_the_description_has(service, server, validati
     assert seen.body == plain | held_out
 
 
-async def test_a_suffix_is_cut_to_what_together_takes(service, server):
+async def test_a_suffix_is_cut_to_what_together_takes_and_left_out_when_there_is_none(service, server):
     server.then = answer(JOB)
     await create(service, suffix="x" * 64)
+    await create(service, suffix="")
     assert server.seen[0].body["suffix"] == "x" * 40
+    assert "suffix" not in server.seen[1].body
 
 
 @pytest.mark.parametrize(
