@@ -16,6 +16,7 @@ from bot.training import TrainingApi, Voice, VoiceKind
 from bot.voices.few_shot import FewShot
 from bot.voices.fine_tuned import FineTuned
 from bot.voices.protocol import Trainer, Writer
+from bot.voices.together import TogetherTuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,21 @@ def _trains_tuned(service: ModelService, api: TrainingApi) -> Trainer:
     return FineTuned(service, with_mark=api is TrainingApi.AZURE)
 
 
+def _writes_at_together(_database: Database, service: ModelService, _voice: Voice) -> Writer:
+    return TogetherTuned(service)
+
+
+def _trains_at_together(service: ModelService, _api: TrainingApi) -> Trainer:
+    return TogetherTuned(service)
+
+
 def _writes_few_shot(database: Database, service: ModelService, voice: Voice) -> Writer:
     return FewShot(database, service, seed=voice.id)
 
 
 KINDS: Mapping[VoiceKind, Kind] = {
     VoiceKind.FINE_TUNED: Kind("fine-tuned", _writes_tuned, _trains_tuned),
+    VoiceKind.TOGETHER: Kind("tuned at Together", _writes_at_together, _trains_at_together),
     VoiceKind.FEW_SHOT: Kind("few-shot", _writes_few_shot),
 }
 

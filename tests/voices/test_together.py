@@ -19,8 +19,9 @@ from bot.demo.faults import Fault
 from bot.demo.together_service import NANODOLLARS_PER_TOKEN, TogetherService
 from bot.examples import Dataset, Example
 from bot.language.endpoint import Endpoint, ModelService
-from bot.training import Failure, Training, TrainingState, Voice, VoiceKind
-from bot.voices.protocol import Material, Trainer
+from bot.training import Failure, Training, TrainingApi, TrainingState, Voice, VoiceKind
+from bot.voices.kinds import KINDS, api_of, kind_of
+from bot.voices.protocol import Material, Pausable
 from bot.voices.together import EVENTS_KEPT, TogetherTuned
 from tests.pipeline.conftest import START
 from tests.pipeline.room import nights
@@ -104,9 +105,12 @@ def voice_of(training: Training) -> Voice:
 # --- the life of one training -----------------------------------------------------------------------------------
 
 
-def test_it_is_a_trainer():
-    trainer: type[Trainer] = TogetherTuned
-    assert trainer
+async def test_it_is_the_kind_of_the_address_and_has_no_pause(bench: Bench):
+    kind = KINDS[kind_of(api_of("https://api.together.ai/v1", TrainingApi.AUTO))]
+    assert kind.trains is not None
+    trainer = kind.trains(bench.service, TrainingApi.TOGETHER)
+    assert isinstance(trainer, TogetherTuned)
+    assert not isinstance(trainer, Pausable)
 
 
 async def test_files_are_uploaded_one_at_a_time_with_roles_that_together_knows(bench: Bench):
