@@ -21,6 +21,8 @@ from bot.voices.protocol import Material, Sent
 LONGEST_TEXT_TOKENS = 1_500
 EVENTS_KEPT = 8
 
+_HARDLY = 60.0  # seconds
+
 _NOT_SPOKEN = frozenset({"developer", "max_completion_tokens"})
 """What Together's chat has no word for; it would pass over a limit that it does not know without saying so."""
 
@@ -88,7 +90,7 @@ class TogetherTuned:
             steps=max((event.steps for event in log if event.steps is not None), default=training.steps),
             loss_curve=losses.training or training.loss_curve,
             held_out_curve=losses.held_out or training.held_out_curve,
-            estimated_finish=None if job.seconds_left is None else time.time() + job.seconds_left,
+            estimated_finish=_finish(training, job),
             trained_tokens=job.tokens or training.trained_tokens,
             cost=job.cost or training.cost,
             events=tuple(Event(event.at, event.message) for event in log[-EVENTS_KEPT:]) or training.events,
@@ -152,6 +154,17 @@ def _lines(developer_message: str, examples: Sequence[Example]) -> bytes:
     """The file's content. Together knows no developer in it, only a system."""
     lines = (training_line(developer_message, example.user, example.assistant, role="system") for example in examples)
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _finish(training: Training, job: FineTune) -> float | None:
+    """When it will be over, as Together estimates: the same as before while that has hardly moved.
+
+    Otherwise each look at a training on which nothing happens would look like news.
+    """
+    if job.seconds_left is None:
+        return None
+    finish, before = time.time() + job.seconds_left, training.estimated_finish
+    return before if before is not None and abs(finish - before) < _HARDLY else finish
 
 
 def _ended(training: Training, job: FineTune, log: Sequence[JobEvent]) -> Training:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,7 +21,10 @@ from bot.demo.faults import Fault
 from bot.demo.together_service import NANODOLLARS_PER_TOKEN, TogetherService
 from bot.examples import Dataset, Example
 from bot.language.endpoint import Endpoint, ModelService
-from bot.training import Failure, Training, TrainingApi, TrainingState, Voice, VoiceKind
+from bot.pipeline.finetune import Course, finetune
+from bot.store import datasets, jobs, spending, voices
+from bot.store.database import Database
+from bot.training import Failure, Offer, Training, TrainingApi, TrainingState, Voice, VoiceKind
 from bot.voices.kinds import KINDS, api_of, kind_of
 from bot.voices.protocol import Material, Pausable
 from bot.voices.together import EVENTS_KEPT, TogetherTuned
@@ -220,6 +225,16 @@ async def test_what_was_known_once_stays_known(bench: Bench):
     assert (later.steps, later.events) == (halfway.steps, halfway.events)
 
 
+async def test_a_look_at_which_nothing_has_happened_finds_nothing_new(bench: Bench):
+    running = await bench.running()
+    bench.wait(0.6)
+    halfway = await bench.trainer.poll(running)
+    assert halfway.estimated_finish is not None
+    assert await bench.trainer.poll(halfway) == halfway
+    much_later = replace(halfway, estimated_finish=halfway.estimated_finish + 120)
+    assert (await bench.trainer.poll(much_later)).estimated_finish != much_later.estimated_finish
+
+
 async def test_of_a_long_log_the_newest_lines_are_kept(bench: Bench):
     uploaded = await bench.uploaded()
     running = await bench.trainer.train(replace(uploaded, epochs=20))
@@ -227,6 +242,47 @@ async def test_of_a_long_log_the_newest_lines_are_kept(bench: Bench):
     done = await bench.trainer.poll(running)
     assert len(done.events) == EVENTS_KEPT
     assert done.events[-1].text == "Job finished"
+
+
+async def test_the_stage_makes_it_the_active_voice_at_the_price_that_together_tells(bench: Bench, tmp_path: Path):
+    bench.together.clock, bench.together.training_seconds = time.time, 0.3
+    database = await Database.open(tmp_path / "bot.sqlite3")
+    async with database.write() as connection:
+        job = await jobs.insert_job(
+            connection, "finetune", {}, requested_by="k", requester_id=1, channel_id=None, now=0.0
+        )
+        dataset_id = await datasets.add_dataset(
+            connection,
+            digest="d",
+            developer_message="You write.",
+            user_message="Write.",
+            settings={},
+            examples=[Example("Write.", text, 9, held_out=index >= 40) for index, text in enumerate(TEXTS)],
+            now=0.0,
+        )
+    offer = Offer(
+        1, VoiceKind.TOGETHER, dataset_id, f"{bench.address}/v1", BASE, EPOCHS, "lamp", activate=True, cost=0.1
+    )
+    told: list[Training] = []
+
+    async def remember(training: Training) -> None:
+        told.append(training)
+
+    course = Course(database, bench.trainer, offer, None, 20.0, remember, poll_seconds=0.05)
+    seen = [progress async for progress in finetune(course, job_id=job.id)]
+    assert seen[-1].line == "Done: the new voice is active."
+    (made,) = bench.together.state.jobs.values()
+    voice = await voices.active_voice(database)
+    assert voice is not None
+    assert (voice.kind, voice.model) == (VoiceKind.TOGETHER, made.output_name)
+    assert voice.cost == pytest.approx(made.tokens * NANODOLLARS_PER_TOKEN / 1e9)
+    assert await spending.open_entry(database, job.id, "fine-tuning") is None
+    training = await voices.training_of_job(database, job.id)
+    assert [training] == told
+    assert training is not None
+    assert training.held_out_curve
+    assert training.events[-1].text == "Job finished"
+    await database.close()
 
 
 # --- ends without a voice ---------------------------------------------------------------------------------------
