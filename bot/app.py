@@ -35,6 +35,7 @@ from bot.pipeline.download import Wanted, download
 from bot.pipeline.examples import ExampleRules, make_examples
 from bot.pipeline.finetune import cancel_abandoned, finetune
 from bot.pipeline.generate import Desk, Reblogging, Tagging, generate, rewrite_replaced
+from bot.pipeline.guards import Guards, PostIndex
 from bot.pipeline.moderate import InBatches, moderate
 from bot.pipeline.moderate_batches import look_after_batches
 from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, publish
@@ -100,6 +101,7 @@ class App:
         self._next_purge = 0.0  # unix seconds
         self._services = ModelServices(lambda: self.settings)
         self._voices: VoiceDesk | None = None
+        self._post_index = PostIndex()
         self.background = Background()
         self._database: Database | None = None
         self._stopped = False
@@ -493,6 +495,13 @@ class App:
             database=self.database,
             voice=voice,
             writer=self.voices.writer(voice),
+            guards=Guards(
+                self.database,
+                self._post_index,
+                allowed_phrases=settings.guards.allowed_phrases,
+                screener=self.service("moderation") if settings.guards.screen_drafts and self.can_screen else None,
+            ),
+            rewrites=settings.guards.rewrites,
             tagging=Tagging(self.service("generation"), settings.tags_developer_message, settings.tags_chance),
             blog=parse_identifier(settings.upload_blog_identifier) if settings.upload_blog_identifier else "",
             upload_state=settings.tumblr.upload_state,

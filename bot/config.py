@@ -123,6 +123,12 @@ def _check_pattern(value: str) -> str:
     return value
 
 
+def _check_path(value: Path) -> Path:
+    if "\0" in str(value):
+        raise ValueError("not a path")  # no system has such a one, and opening it raises no OSError
+    return value
+
+
 def _read_secret(value: object) -> object:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
@@ -161,7 +167,7 @@ _Blank = BeforeValidator(_blank_is_default)
 
 Text = Annotated[str, Allowed("TEXT", "a text")]
 Name = Annotated[str, AfterValidator(str.strip), _Blank, Allowed("NAME", "a text")]
-File = Annotated[Path, _Blank, Allowed("PATH", "a path")]
+File = Annotated[Path, AfterValidator(_check_path), _Blank, Allowed("PATH", "a path")]
 Texts = Annotated[
     list[Annotated[str, AfterValidator(str.strip)]],
     BeforeValidator(_read_list),
@@ -182,6 +188,7 @@ Moment = Annotated[
 ]
 FromZero = Annotated[int, Field(ge=0, le=_BILLION), _Blank, Allowed("NUMBER", "a whole number from 0 to 1,000,000,000")]
 FromOne = Annotated[int, Field(ge=1, le=_BILLION), _Blank, Allowed("NUMBER", "a whole number from 1 to 1,000,000,000")]
+Rewrites = Annotated[int, Field(ge=0, le=5), _Blank, Allowed("NUMBER", "a whole number from 0 to 5")]
 Chance = Annotated[
     float, Field(ge=0, allow_inf_nan=False), _Blank, Allowed("NUMBER", "a number from 0 (never) to 1 (always)")
 ]
@@ -345,6 +352,23 @@ class BudgetSettings(Section):
     )
 
 
+class GuardSettings(Section):
+    rewrites: Rewrites = Field(
+        default=2,
+        description="How often a draft is written anew that copies a post, repeats a draft, is flagged or cut off;"
+        " after that it is shown as held back, with why. Each time is a paid call.",
+    )
+    screen_drafts: Flag = Field(
+        default=True,
+        description="Whether each draft is screened by the model of [openai.moderation], where there is a key for it.",
+    )
+    allowed_phrases: Texts = Field(
+        default=[],
+        description="Phrases that drafts may share with your posts, such as the way you greet; they do not count when a"
+        " draft is held against posts and other drafts.",
+    )
+
+
 class RetentionSettings(Section):
     other_blogs_days: FromOne = Field(
         default=3,
@@ -483,6 +507,9 @@ class Settings(BaseSettings):
     )
     openai: OpenAISettings = Field(default_factory=OpenAISettings, description="The service that runs the models.")
     budget: BudgetSettings = Field(default_factory=BudgetSettings, description="What may be spent.")
+    guards: GuardSettings = Field(
+        default_factory=GuardSettings, description="What a draft must not be, and what happens when it is."
+    )
     retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long things are kept.")
 
     @classmethod

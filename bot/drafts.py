@@ -63,6 +63,22 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a guard found in a text. `kind` is a word for statistics, `sentence` is what people read."""
+
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The post of the blog that a draft is closest to: how it begins, and where it is ("" where it has no address)."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A draft as it stands. Money is in US dollars; times are in unix seconds."""
 

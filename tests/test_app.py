@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from tenacity import wait_none
 
 from bot.app import App, Pace
-from bot.config import BudgetSettings, OpenAISettings, Settings, TumblrSettings
+from bot.config import BudgetSettings, GuardSettings, OpenAISettings, Settings, TumblrSettings
 from bot.demo.faults import Fault
 from bot.demo.openai_service import OpenAIService
 from bot.demo.tumblr_service import TumblrService
@@ -135,6 +135,7 @@ async def open_house(folder: Path, *, posts: int = 12) -> AsyncGenerator[House, 
         custom_prompts_file=folder / "data" / "custom_prompts.jsonl",
         training_data_file=folder / "data" / "training_data.jsonl",
         tags_chance=0.0,
+        guards=GuardSettings(rewrites=0),
         tumblr=TumblrSettings(
             consumer_key=SecretStr(key),
             consumer_secret=SecretStr(secret),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -32,6 +33,8 @@ _TAGS_SCHEMA = {
     },
 }
 _CUT_OFF = ("length", "max_tokens", "MAX_TOKENS")  # OpenAI's word, and those of services that kept their own
+# Reasoning models that are served without a parser for it begin with what they thought; nobody asked for that.
+_THOUGHTS = re.compile(r"\A\s{0,9}<think(?:ing)?>.*?(?:</think(?:ing)?>\s*|\Z)", re.DOTALL)
 _INSTRUCTING = ("developer", "system")
 _NO_SYSTEM_ROLE = ("system role not supported", "system role is not supported", "system messages are not supported")
 _CANNOT = frozenset({400, 422})  # how services say that they know no schemas
@@ -92,14 +95,19 @@ class _Tags(msgspec.Struct):
 
 
 async def complete(
-    service: ModelService, messages: Sequence[Message], *, max_tokens: int, temperature: float | None = None
+    service: ModelService,
+    messages: Sequence[Message],
+    *,
+    max_tokens: int,
+    temperature: float | None = None,
+    seed: int | None = None,
 ) -> Written:
     """Have the model write. Paid, so it is sent once; only a request that was refused is sent again, put simpler.
 
     Raises:
         ModelError: as the service's failure is explained in failures.py.
     """
-    return await _complete(service, messages, max_tokens, temperature, response_format=None)
+    return await _complete(service, messages, max_tokens, {"temperature": temperature, "seed": seed})
 
 
 async def extract_tags(
@@ -113,9 +121,10 @@ async def extract_tags(
     Raises:
         ModelError: any other failure.
     """
-    messages = (Message("developer", developer_message), Message("user", text))
+    # "system", not "developer": see few_shot.py.
+    messages = (Message("system", developer_message), Message("user", text))
     try:
-        written = await _complete(service, messages, max_tokens, None, response_format=_TAGS_SCHEMA)
+        written = await _complete(service, messages, max_tokens, {"response_format": _TAGS_SCHEMA})
     except ModelRefused as refusal:
         if refusal.status in _CANNOT:
             return (), None
@@ -132,9 +141,7 @@ async def _complete(
     service: ModelService,
     messages: Sequence[Message],
     max_tokens: int,
-    temperature: float | None,
-    *,
-    response_format: object,
+    wanted: Mapping[str, object],
 ) -> Written:
     async def send(client: AsyncOpenAI) -> RawAnswer:
         import openai  # noqa: PLC0415 - loaded already, see endpoint.py
@@ -142,10 +149,9 @@ async def _complete(
         while True:
             options: dict[str, object] = {}
             options["max_tokens" if "max_completion_tokens" in service.lacks else "max_completion_tokens"] = max_tokens
-            if temperature is not None and "temperature" not in service.lacks:
-                options["temperature"] = temperature
-            if response_format is not None:
-                options["response_format"] = response_format
+            options |= {
+                name: value for name, value in wanted.items() if value is not None and name not in service.lacks
+            }
             try:
                 return await client.chat.completions.with_raw_response.create(
                     model=service.endpoint.model,
@@ -187,8 +193,7 @@ def _named(refusal: APIStatusError, messages: Sequence[Message], options: dict[s
     # A service that wants the newer name says both; it is not asked with the older one.
     if "max_completion_tokens" in options and says(refusal, "max_completion_tokens"):
         named.add("max_completion_tokens")
-    if "temperature" in options and says(refusal, "temperature"):
-        named.add("temperature")
+    named.update(name for name in ("temperature", "seed") if name in options and says(refusal, name))
     if any(message.role == "developer" for message in messages) and says(refusal, "developer", "role"):
         named.add("developer")
     # As the templates of Gemma and some others have it, in the words of whoever serves them.
@@ -200,7 +205,7 @@ def _named(refusal: APIStatusError, messages: Sequence[Message], options: dict[s
 async def _read(completion: _Completion, service: ModelService, messages: Sequence[Message]) -> Written:
     choice = completion.choices[0]
     withheld = choice.message.refusal or choice.finish_reason == "content_filter"
-    text = "" if withheld else choice.message.content or ""
+    text = "" if withheld else _THOUGHTS.sub("", choice.message.content or "")
     try:
         usage = msgspec.json.decode(completion.usage, type=_Usage)
     except msgspec.DecodeError:

@@ -1,12 +1,21 @@
-"""/generate: write drafts with the active voice, and write one again when somebody asks for it."""
+"""/generate: write drafts with a voice, several at a time, and write one again when somebody asks for it.
+
+A text is stored with what it cost before anything else is done with it. The guards then let it become a draft, or have
+it written anew; what they cannot mend becomes a draft that is held back, with why.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+import aiosqlite
 
 from bot.drafts import Draft, DraftState, Parent, UploadState
 from bot.errors import (
@@ -14,7 +23,6 @@ from bot.errors import (
     BudgetReached,
     ModelError,
     ModelRateLimited,
-    ModelUnavailable,
     NothingToDo,
     TumblrError,
 )
@@ -22,13 +30,16 @@ from bot.jobs.background import report_unexpected
 from bot.language.chat import extract_tags
 from bot.language.endpoint import ModelService
 from bot.language.prices import chat_cost
+from bot.pipeline.guards import HOLDING, Checked, Guards
+from bot.pipeline.paying import PaidText, Purse, write_text
 from bot.pipeline.reblog import ParentSearch, reblog_prompt
 from bot.pipeline.waiting import wait_until
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
-from bot.store import spending
+from bot.store import spending, writings
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
+from bot.store.writings import Writing
 from bot.training import Voice
 from bot.tumblr.client import Tumblr
 from bot.tumblr.npf import clean_tags
@@ -36,9 +47,9 @@ from bot.voices.protocol import Writer
 
 _log = logging.getLogger(__name__)
 LIMIT = "the model service's limit"
-_TRIES = 3  # a voice may answer with nothing now and then
+AT_ONCE = 8
 _TAG_COST_TOKENS = (2_000, 200)
-_CUT_OFF = "The text was cut off at the length limit."
+_GRACE = 5.0  # seconds for what is under way when a run ends early: it is paid for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +79,32 @@ class Desk:
     voice: Voice
     writer: Writer
     tagging: Tagging
+    guards: Guards
     blog: str
     upload_state: UploadState
     monthly_limit: float
     dice: random.Random
     clock: Callable[[], float] = time.time
     reblogging: Reblogging | None = None
+    rewrites: int = 2
+    """How often a text is written anew that the guards do not let through."""
+    at_once: int = AT_ONCE
+    """Drafts that are written at a time, until the service asks for fewer calls."""
+
+    @property
+    def purse(self) -> Purse:
+        return Purse(self.database, self.monthly_limit, self.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A draft to be written. `name` stays the same across restarts."""
+
+    name: str
+    job_id: int | None
+    slot: int | None
+    channel_id: int | None
+    replaces: Draft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,52 +116,129 @@ class _Request:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A draft that was just written."""
+
+    text: str
+    tags: tuple[str, ...]
+    parent: Parent | None
+    held_back: bool
+
+
 async def generate(
     desk: Desk, *, job_id: int, count: int, prompt: str | None, channel_id: int | None
 ) -> AsyncIterator[Progress]:
     """Write `count` drafts. A resumed job writes only those that are missing.
 
     Some of them reblog a post, by chance; none do where a person gave the `prompt`, since that is what they asked for.
+    A run that ends early keeps what was paid for: what is under way is waited for a moment.
 
     Raises:
         NothingToDo: no blog is named that the drafts could go to.
         BudgetReached: the next call would pass the month's cap; the drafts before it are kept.
         ModelError: as `bot.language` raises it; the drafts before it are kept.
     """
+    _require_destination(desk)
+    async for progress in desk.guards.prepare():
+        yield progress
     written = await store.slots_written(desk.database, job_id)
-    preview: Preview | None = None
-    line = f"Writing with {desk.voice.name}."
     reblogging = desk.reblogging if prompt is None else None
-    search = ParentSearch(reblogging.tumblr, reblogging.identifiers, desk.dice) if reblogging else None
-    for slot in range(count):
-        if slot in written:
-            continue
-        request = _Request(prompt or desk.voice.user_message)
-        if reblogging and search and reblogging.chance and desk.dice.random() < reblogging.chance:
-            yield Progress(len(written), count, "Looking for a post to reblog.", "drafts", preview)
-            request = await _request_to_reblog(desk, search, reblogging.user_message)
-        while slot not in written:
-            now = Progress(len(written), count, line, "drafts", preview)
-            yield now
-            try:
-                text, tags = await _write_and_store(desk, request, job_id=job_id, slot=slot, channel_id=channel_id)
-            except ModelRateLimited as limit:
-                async for waiting in wait_until(desk.clock() + limit.retry_after, LIMIT, now, clock=desk.clock):
-                    yield waiting
-                continue
-            written.add(slot)
-            reblogs = f", to reblog a post of {request.parent.blog_name}" if request.parent else ""
-            preview = Preview(text, f"Just written{reblogs}", tags=tags)
-            yield Progress(len(written), count, line, "drafts", preview)
+    source = _Source(desk, prompt, reblogging)
+    left = deque(
+        _Turn(f"job {job_id}, slot {slot}", job_id, slot, channel_id) for slot in range(count) if slot not in written
+    )
+    run = _Run(desk, source, left, done=len(written), total=count, job_id=job_id, at_once=desk.at_once)
+    async with aclosing(run.write_all()) as steps:
+        async for progress in steps:
+            yield progress
     cost = await spending.spent_on_job(desk.database, job_id)
+    facts = [("Voice", desk.voice.name), ("Cost", f"about ${cost:.4f}"), ("Destination", desk.blog)]
+    if run.held_back:
+        facts.append(("Held back", f"{run.held_back:,} by the guards; each says why"))
     yield Progress(
         count,
         count,
         f"Done: {count:,} drafts wait for your decision." if count > 1 else "Done: a draft waits for your decision.",
         "drafts",
-        preview,
-        facts=(("Voice", desk.voice.name), ("Cost", f"about ${cost:.4f}"), ("Destination", desk.blog)),
+        run.preview,
+        facts=tuple(facts),
     )
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run of /generate: what is left to write, what is being written, and what people are shown of it."""
+
+    desk: Desk
+    source: _Source
+    left: deque[_Turn]
+    done: int
+    total: int
+    job_id: int
+    at_once: int
+    preview: Preview | None = None
+    held_back: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: dict[asyncio.Task[_Made], _Turn] = field(default_factory=dict[asyncio.Task[_Made], _Turn])
+
+    async def write_all(self) -> AsyncGenerator[Progress]:
+        """Write what is left, `at_once` at a time; fewer from then on where the service asks for fewer calls."""
+        resume_at = 0.0
+        failure: BotError | None = None
+        try:
+            while (self.left and failure is None) or self.under_way:
+                while self.left and failure is None and not resume_at and len(self.under_way) < self.at_once:
+                    turn = self.left.popleft()
+                    writing = _write(self.desk, self.source, turn, self.stop)
+                    self.under_way[asyncio.create_task(writing)] = turn
+                yield await self._progress()
+                if resume_at and not self.under_way:
+                    now = await self._progress()
+                    async for waiting in wait_until(resume_at, LIMIT, now, clock=self.desk.clock):
+                        yield waiting
+                    resume_at = 0.0
+                    continue
+                ended, _ = await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    turn = self.under_way.pop(task)
+                    try:
+                        self._show(task.result())
+                    except ModelRateLimited as limit:
+                        self.left.appendleft(turn)
+                        self.at_once = max(1, self.at_once // 2)
+                        resume_at = max(resume_at, self.desk.clock() + limit.retry_after)
+                    except BotError as error:
+                        failure = failure or error
+                        self.stop.set()
+        finally:
+            await self._let_end()
+        if failure is not None:
+            raise failure
+
+    async def _let_end(self) -> None:
+        """What is under way is being paid for: it gets a moment, so that its text is kept."""
+        self.stop.set()
+        if self.under_way:
+            _, late = await asyncio.wait(self.under_way, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(self.under_way)
+            for task in self.under_way:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    _log.warning("A draft was not written: %s", type(error).__name__)
+
+    def _show(self, made: _Made) -> None:
+        self.done += 1
+        self.held_back += made.held_back
+        reblogs = f", to reblog a post of {made.parent.blog_name}" if made.parent else ""
+        held = ", held back by the guards" if made.held_back else ""
+        self.preview = Preview(made.text, f"Just written{reblogs}{held}", tags=made.tags)
+
+    async def _progress(self) -> Progress:
+        cost = await spending.spent_on_job(self.desk.database, self.job_id)
+        line = f"Writing with {self.desk.voice.name}, {len(self.under_way)} at a time. About ${cost:.4f} so far."
+        return Progress(self.done, self.total, line, "drafts", self.preview)
 
 
 async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[Desk]]) -> int:
@@ -142,14 +250,12 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
     for draft in await store.drafts_to_rewrite(database, limit=100):
         try:
             desk = await desk_for()
-            await _write_and_store(
-                desk,
-                _Request(draft.prompt, draft.parent),
-                job_id=draft.job_id,
-                slot=None,
-                channel_id=draft.channel_id,
-                replaces=draft,
-            )
+            _require_destination(desk)
+            async for _ in desk.guards.prepare():
+                pass
+            press = await store.regeneration_of(database, draft.id)
+            turn = _Turn(f"draft {draft.id}, press {press}", draft.job_id, None, draft.channel_id, replaces=draft)
+            await _write(desk, _Given(_Request(draft.prompt, draft.parent)), turn, asyncio.Event())
         except Exception as failure:  # noqa: BLE001 - a defect in one draft must not stop those after it
             name = f"draft {draft.id}, regenerated"
             error = failure if isinstance(failure, BotError) else report_unexpected(name, failure)
@@ -162,79 +268,164 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
     return done
 
 
-async def _request_to_reblog(desk: Desk, search: ParentSearch, user_message: str) -> _Request:
-    """What to ask for a reblog. Where no post is found, an ordinary draft is asked for, with the reason on it."""
-    try:
-        parent = await search.draw(await store.reblogged_posts(desk.database))
-    except (NothingToDo, TumblrError) as error:
-        _log.warning("A draft reblogs nothing: %s", error)
-        return _Request(desk.voice.user_message, note=f"It reblogs nothing. {error.sentence}")
-    return _Request(reblog_prompt(user_message, parent.text), parent)
-
-
-async def _write_and_store(
-    desk: Desk,
-    request: _Request,
-    *,
-    job_id: int | None,
-    slot: int | None,
-    channel_id: int | None,
-    replaces: Draft | None = None,
-) -> tuple[str, tuple[str, ...]]:
-    """One paid call, or a few when the voice answers with nothing; what it gave is stored with what it cost."""
+def _require_destination(desk: Desk) -> None:
     if not desk.blog:
         raise NothingToDo("No blog is named that drafts could go to.", "Set `upload_blog_identifier` in config.toml.")
-    paid = 0.0
-    for _ in range(_TRIES):
-        entry = await _reserve(
-            desk, "writing", job_id, desk.voice.model, await desk.writer.most_expensive(desk.voice, request.prompt)
-        )
-        try:
-            written = await desk.writer.write(desk.voice, request.prompt)
-        except ModelError as error:
-            await _give_back(desk, entry, error)
-            raise
-        cost = chat_cost(
-            desk.voice.model, written.input_tokens, written.output_tokens, cached_tokens=written.cached_tokens
-        )
-        paid += cost
-        text = written.text.strip()
-        draft = NewDraft(
-            text=text,
-            tags=(),
+
+
+# --- what is asked for --------------------------------------------------------------------------------------------
+
+
+class _Source:
+    """What each draft of a run is asked for; posts to reblog are drawn one after the other."""
+
+    def __init__(self, desk: Desk, prompt: str | None, reblogging: Reblogging | None) -> None:
+        self._desk = desk
+        self._prompt = prompt
+        self._reblogging = reblogging
+        self._search = ParentSearch(reblogging.tumblr, reblogging.identifiers, desk.dice) if reblogging else None
+        self._turn = asyncio.Lock()
+        self._asked: dict[str, _Request] = {}
+
+    async def request(self, name: str) -> _Request:
+        """What to ask for in the turn of this name, the same each time: a limit of the service costs no other post."""
+        if name not in self._asked:
+            self._asked[name] = await self._chosen()
+        return self._asked[name]
+
+    async def _chosen(self) -> _Request:
+        """Where no post to reblog is found, an ordinary draft, with the reason on it."""
+        desk, reblogging = self._desk, self._reblogging
+        usual = _Request(self._prompt or desk.voice.user_message)
+        if reblogging is None or self._search is None or not reblogging.chance:
+            return usual
+        async with self._turn:
+            if desk.dice.random() >= reblogging.chance:
+                return usual
+            try:
+                parent = await self._search.draw(await store.reblogged_posts(desk.database))
+            except (NothingToDo, TumblrError) as error:
+                _log.warning("A draft reblogs nothing: %s", error)
+                return replace(usual, note=f"It reblogs nothing. {error.sentence}")
+        return _Request(reblog_prompt(reblogging.user_message, parent.text), parent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The same that was asked for before."""
+
+    asked: _Request
+
+    async def request(self, _name: str) -> _Request:
+        return self.asked
+
+
+# --- one draft ------------------------------------------------------------------------------------------------
+
+
+async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, stop: asyncio.Event) -> _Made:
+    """Write one draft: as often as the guards want, from where an earlier process left it.
+
+    Once the run is to `stop`, nothing more is paid for: what is there becomes the draft.
+    """
+    texts = await writings.writings_of(desk.database, turn.name)
+    request = _Request(texts[0].prompt, texts[0].parent, texts[0].note) if texts else await source.request(turn.name)
+    while True:
+        if not texts:
+            texts.append(await _paid_text(desk, request, turn, 0))
+        newest = texts[-1]
+        checked = await desk.guards.check(newest.text, cut_off=newest.cut_off)
+        async with desk.guards.turn:
+            but = turn.replaces.id if turn.replaces else None
+            repeated = await desk.guards.repeats(checked.text, but=but)
+            if repeated is not None:
+                checked = replace(checked, findings=(*checked.findings, repeated))
+            if checked.is_clear or len(texts) > desk.rewrites or stop.is_set():
+                draft_id = await _store(desk, request, turn, texts, checked)
+                await desk.guards.remember(draft_id, checked.text)
+                break
+        kinds = ", ".join(finding.kind for finding in checked.findings if finding.kind in HOLDING)
+        _log.info("A text for %s is written anew: %s.", turn.name, kinds)
+        texts.append(await _paid_text(desk, request, turn, len(texts)))
+    # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
+    tags = await _tag(desk, draft_id, checked.text, turn.job_id)
+    return _Made(checked.text, tags, request.parent, not checked.is_clear)
+
+
+async def _paid_text(desk: Desk, request: _Request, turn: _Turn, number: int) -> Writing:
+    """Have the voice write; what it gave is stored with what it cost."""
+    kept: list[Writing] = []
+
+    async def keep(connection: aiosqlite.Connection, paid: PaidText) -> None:
+        writing = Writing(
+            turn=turn.name,
             prompt=request.prompt,
-            voice_id=desk.voice.id,
-            job_id=job_id,
-            slot=slot,
-            replaces=replaces.id if replaces else None,
-            blog=desk.blog,
-            upload_state=desk.upload_state,
-            cost=paid,
-            note=" ".join(filter(None, (request.note, _CUT_OFF if written.cut_off else ""))),
             parent=request.parent,
-            channel_id=channel_id,
+            note=request.note,
+            seed=paid.seed,
+            text=paid.text,
+            cut_off=paid.cut_off,
+            cost=paid.cost,
+            input_tokens=paid.input_tokens,
+            output_tokens=paid.output_tokens,
         )
-        async with desk.database.write() as connection:
-            draft_id = await store.add_draft(connection, draft, now=desk.clock()) if text else None
-            await spending.settle(
-                connection, entry, dollars=cost, input_tokens=written.input_tokens, output_tokens=written.output_tokens
-            )
-        if draft_id is not None:
-            # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
-            return text, await _tag(desk, draft_id, text, job_id)
-    raise ModelUnavailable(
-        f"{desk.voice.name} answered with nothing {_TRIES} times in a row.",
-        "Try again later, or choose another model under [openai.generation].",
+        await writings.add_writing(connection, writing, now=desk.clock())
+        kept.append(writing)
+
+    await write_text(
+        desk.purse,
+        desk.writer,
+        desk.voice,
+        request.prompt,
+        name=f"{turn.name}, text {number}",
+        purpose="writing",
+        job_id=turn.job_id,
+        keep=keep,
     )
+    return kept[0]
+
+
+async def _store(desk: Desk, request: _Request, turn: _Turn, texts: list[Writing], checked: Checked) -> int:
+    """Make a draft of the newest text. It carries what all of them cost."""
+    newest = texts[-1]
+    draft = NewDraft(
+        text=checked.text,
+        tags=(),
+        prompt=request.prompt,
+        voice_id=desk.voice.id,
+        job_id=turn.job_id,
+        slot=turn.slot,
+        replaces=turn.replaces.id if turn.replaces else None,
+        blog=desk.blog,
+        upload_state=desk.upload_state,
+        cost=sum(text.cost for text in texts),
+        note=request.note,
+        parent=request.parent,
+        channel_id=turn.channel_id,
+        seed=newest.seed,
+        input_tokens=newest.input_tokens,
+        output_tokens=newest.output_tokens,
+        findings=checked.findings,
+        held_back=not checked.is_clear,
+        closeness=checked.closeness,
+        closest=checked.closest,
+        rewrites=len(texts) - 1,
+    )
+    async with desk.database.write() as connection:
+        draft_id = await store.add_draft(connection, draft, now=desk.clock())
+        await writings.forget_turn(connection, turn.name)
+    return draft_id
 
 
 async def _tag(desk: Desk, draft_id: int, text: str, job_id: int | None) -> tuple[str, ...]:
     """Give some of the drafts tags. A service that cannot name any costs the draft its tags, nothing more."""
     if desk.dice.random() >= desk.tagging.chance:
         return ()
-    model = desk.tagging.service.endpoint.model
+    endpoint = desk.tagging.service.endpoint
+    model, base_url = endpoint.model, endpoint.base_url
     try:
-        entry = await _reserve(desk, "tags", job_id, model, chat_cost(model, *_TAG_COST_TOKENS))
+        most = chat_cost(model, *_TAG_COST_TOKENS, base_url=base_url)
+        entry = await desk.purse.reserve("tags", job_id, model, most)
     except BudgetReached as error:
         _log.warning("Draft %d gets no tags: %s", draft_id, error)
         return ()
@@ -242,37 +433,12 @@ async def _tag(desk: Desk, draft_id: int, text: str, job_id: int | None) -> tupl
         found, usage = await extract_tags(desk.tagging.service, desk.tagging.developer_message, text)
     except ModelError as error:
         _log.warning("Draft %d gets no tags: %s", draft_id, error)
-        await _give_back(desk, entry, error)
+        await desk.purse.give_back(entry, error)
         return ()
-    cost = chat_cost(model, usage.input_tokens, usage.output_tokens, usage.cached_tokens) if usage else 0.0
+    tokens = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
+    cost = chat_cost(model, *tokens, usage.cached_tokens if usage else 0, base_url=base_url)
     tags = clean_tags(found)
     async with desk.database.write() as connection:
         await store.add_tags(connection, draft_id, tags, cost=cost)
-        await spending.settle(
-            connection,
-            entry,
-            dollars=cost,
-            input_tokens=usage.input_tokens if usage else 0,
-            output_tokens=usage.output_tokens if usage else 0,
-        )
+        await spending.settle(connection, entry, dollars=cost, input_tokens=tokens[0], output_tokens=tokens[1])
     return tags
-
-
-async def _give_back(desk: Desk, entry: int, error: ModelError) -> None:
-    """Free what was set aside for a call that was refused. A call without an answer may have cost: that stays."""
-    if not isinstance(error, ModelUnavailable):
-        async with desk.database.write() as connection:
-            await spending.settle(connection, entry, dollars=0.0)
-
-
-async def _reserve(desk: Desk, purpose: str, job_id: int | None, model: str, dollars: float) -> int:
-    async with desk.database.write() as connection:
-        return await spending.reserve(
-            connection,
-            purpose=purpose,
-            job_id=job_id,
-            model=model,
-            dollars=dollars,
-            limit=desk.monthly_limit,
-            now=desk.clock(),
-        )

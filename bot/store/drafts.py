@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import aiosqlite
 import msgspec
 
-from bot.drafts import FOLLOWERS, Draft, DraftState, Parent, Person, UploadState
+from bot.drafts import FOLLOWERS, Closest, Draft, DraftState, Finding, Parent, Person, UploadState
 from bot.errors import DraftDecided
 from bot.store.database import Database
 
@@ -44,6 +44,14 @@ class NewDraft:
     note: str = ""
     parent: Parent | None = None
     channel_id: int | None = None
+    seed: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    findings: tuple[Finding, ...] = ()
+    held_back: bool = False
+    closeness: float | None = None
+    closest: Closest | None = None
+    rewrites: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,10 @@ async def add_draft(connection: aiosqlite.Connection, draft: NewDraft, *, now: f
     cursor = await connection.execute(
         """
         INSERT INTO drafts (state, text, tags, original_text, prompt, voice_id, job_id, slot, replaces, parent, blog,
-                            upload_state, cost, created_at, note, channel_id)
-        VALUES ('pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                            upload_state, cost, created_at, note, channel_id, seed, input_tokens, output_tokens,
+                            findings, held_back, closeness, closest, rewrites, regeneration_id)
+        VALUES ('pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+                (SELECT max(id) FROM decisions WHERE draft_id = ? AND action = 'regenerate'))
         """,
         (
             draft.text,
@@ -89,6 +99,15 @@ async def add_draft(connection: aiosqlite.Connection, draft: NewDraft, *, now: f
             now,
             draft.note,
             draft.channel_id,
+            draft.seed,
+            draft.input_tokens,
+            draft.output_tokens,
+            msgspec.json.encode(draft.findings).decode(),
+            draft.held_back,
+            draft.closeness,
+            msgspec.json.encode(draft.closest).decode() if draft.closest else None,
+            draft.rewrites,
+            draft.replaces,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
@@ -111,13 +130,6 @@ async def get_draft(database: Database, draft_id: int) -> Draft | None:
     """The draft as it stands, or None when there never was one."""
     async with database.read() as connection:
         return await _one(connection, draft_id)
-
-
-async def newest_draft_id(database: Database) -> int:
-    """The id of the draft stored last; 0 before the first."""
-    async with database.read() as connection:
-        (row,) = await connection.execute_fetchall("SELECT coalesce(max(id), 0) FROM drafts")
-    return int(row[0])
 
 
 async def drafts_in(database: Database, states: Sequence[DraftState], *, limit: int) -> list[Draft]:
@@ -401,6 +413,33 @@ async def first_tried(database: Database, draft_id: int) -> float | None:
             (draft_id, draft_id),
         )
     return row["at"] if row else None
+
+
+async def texts_to_compare(database: Database, *, limit: int) -> dict[int, str]:
+    """The texts of the newest drafts that wait or were approved, by the draft's number."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT id, text FROM drafts WHERE state NOT IN ('rejected', 'replaced') ORDER BY id DESC LIMIT ?", (limit,)
+        )
+    return {row[0]: row[1] for row in rows}
+
+
+async def texts_of(database: Database, draft_ids: Sequence[int]) -> dict[int, str]:
+    """The texts of these drafts as they stand, by the draft's number."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT id, text FROM drafts WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(draft_ids)),)
+        )
+    return {row[0]: row[1] for row in rows}
+
+
+async def regeneration_of(database: Database, draft_id: int) -> int | None:
+    """The number of the press that last wanted this draft regenerated."""
+    async with database.read() as connection:
+        (row,) = await connection.execute_fetchall(
+            "SELECT max(id) FROM decisions WHERE draft_id = ? AND action = 'regenerate'", (draft_id,)
+        )
+    return row[0]
 
 
 async def adopted_posts(database: Database) -> set[str]:

@@ -299,6 +299,16 @@ async def valid_texts(db: Database) -> AsyncIterator[dict[tuple[str, str], str]]
             return
 
 
+async def valid_texts_fingerprint(db: Database) -> tuple[str, int]:
+    """What tells one moment of the valid posts from another in which a text has changed, and how many there are."""
+    async with db.read() as connection:
+        (row,) = await connection.execute_fetchall(
+            "SELECT count(*), coalesce(sum(length(text)), 0), coalesce(max(timestamp), 0), coalesce(sum(timestamp), 0)"
+            " FROM posts WHERE rejection IS NULL"
+        )
+    return " ".join(map(str, row)), row[0]
+
+
 async def posts_by_id(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ExamplePost]:
     """Those of these posts (blog and id) that are stored, valid examples or not."""
     found: dict[tuple[str, str], ExamplePost] = {}

@@ -180,6 +180,8 @@ async def foreign_blogs(db: Database) -> list[ForeignBlog]:
                 WHERE uuid {_NOT_OWN}
                 UNION ALL
                 SELECT json_extract(parent, '$.blog_uuid'), NULL, created_at FROM drafts WHERE {_HAS_PARENT_TEXT}
+                UNION ALL
+                SELECT json_extract(parent, '$.blog_uuid'), NULL, created_at FROM writings WHERE {_HAS_PARENT_TEXT}
             )
             SELECT uuid, min(post) AS post, min(parent) AS parent,
                 EXISTS (SELECT 1 FROM consents WHERE blog_uuid = uuid) AS had_consent
@@ -248,5 +250,10 @@ async def _blank(connection: aiosqlite.Connection, which: str, parameters: tuple
         "UPDATE drafts SET parent = json_set(parent, '$.text', ''), prompt = ?, version = version + 1"  # noqa: S608 - see the callers
         f" WHERE {_HAS_PARENT_TEXT} AND {which}",
         (PROMPT_WITHOUT_PARENT, *parameters),
+    )
+    # What is being written about it is begun anew, with another post.
+    await connection.execute(
+        f"DELETE FROM writings WHERE {_HAS_PARENT_TEXT} AND {which}",  # noqa: S608 - see the callers
+        parameters,
     )
     return cursor.rowcount

@@ -19,7 +19,6 @@ from bot.language.endpoint import ModelService
 from bot.language.prices import chat_cost, likely_cost
 from bot.language.tokens import count, count_many
 from bot.store import datasets
-from bot.store import drafts as draft_store
 from bot.store import posts as post_store
 from bot.store.database import Database
 from bot.training import Voice
@@ -81,25 +80,25 @@ class FewShot:
         self._texts: list[str] | None = None
         self._index: Index | None = None
         self._stable: dict[int, Shown] = {}  # by the number of halvings
-        self._draft = 0
 
-    async def write(self, voice: Voice, prompt: str) -> Written:
-        """One text for one prompt. A refused request costs nothing, so one that is too long is sent again, halved.
+    async def write(self, voice: Voice, prompt: str, *, seed: int) -> Written:
+        """One text for one prompt. The `seed` also draws the posts that change from draft to draft.
+
+        A refused request costs nothing, so one that is too long is sent again, halved.
 
         Raises:
             ModelError: as `bot.language` raises it.
             NothingToDo: there are no posts to show.
         """
         service = self._service_of(voice)
-        draft = await self._next_draft()
         halvings = service.halvings
         while True:
-            stable, changing = await self._shown(voice, prompt, draft, halvings)
+            stable, changing = await self._shown(voice, prompt, seed, halvings)
             # "system", not "developer": Ollama drops messages of a role that its templates do not know, without a
             # word (ollama#18305). OpenAI takes one for the other.
             messages = [Message("system", _opening(voice, stable, changing)), Message("user", prompt)]
             try:
-                written = await complete(service, messages, max_tokens=LONGEST_TEXT_TOKENS)
+                written = await complete(service, messages, max_tokens=LONGEST_TEXT_TOKENS, seed=seed)
             except ModelContextTooLong:
                 halvings = _halved(halvings, stable.tokens + changing.tokens)
                 if halvings > MOST_HALVINGS:
@@ -137,13 +136,7 @@ class FewShot:
     def _service_of(self, voice: Voice) -> ModelService:
         return self._service if self._service.endpoint.model == voice.model else self._service.with_model(voice.model)
 
-    async def _next_draft(self) -> int:
-        """A number for the draft to be written, which none before it had and none beside it has."""
-        newest = await draft_store.newest_draft_id(self._database)
-        self._draft = max(self._draft, newest) + 1
-        return self._draft
-
-    async def _shown(self, voice: Voice, prompt: str, draft: int, halvings: int) -> tuple[Shown, Shown]:
+    async def _shown(self, voice: Voice, prompt: str, seed: int, halvings: int) -> tuple[Shown, Shown]:
         """The part that stays and the part that changes: what fits the prompt, or posts by chance.
 
         The voice's usual prompt asks for nothing that a post could fit.
@@ -154,7 +147,7 @@ class FewShot:
         if prompt != voice.user_message:
             found = await self._searchable(texts)
             fitting = await asyncio.to_thread(most_fitting, found, prompt, CHANGING_POSTS, without=stable.places)
-        dice = random.Random(f"{self._seed}/{draft}")  # noqa: S311 - a choice of posts, not a secret
+        dice = random.Random(f"{self._seed}/{seed}")  # noqa: S311 - a choice of posts, not a secret
         others = fitting or _drawn(dice, range(len(texts)), CHANGING_POSTS, without=set(stable.places))
         return stable, await asyncio.to_thread(shown, texts, others, CHANGING_TOKENS >> halvings)
 

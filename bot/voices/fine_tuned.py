@@ -9,16 +9,9 @@ from dataclasses import replace
 
 from bot.examples import Dataset, Example, training_line
 from bot.language import tuning
-from bot.language.chat import Message, Written, complete
 from bot.language.endpoint import ModelService
-from bot.language.prices import chat_cost, likely_cost
-from bot.language.tokens import count, count_many
-from bot.training import Failure, Training, TrainingState, Voice
+from bot.training import Failure, Training, TrainingState
 from bot.voices.protocol import Material, Sent
-
-LONGEST_TEXT_TOKENS = 1_500
-_TYPICAL_TOKENS = 250  # of a draft, where nobody knows better: some 180 words
-_TOKENS_AROUND = 15  # a chat template spends about four on each message, and three on the answer
 
 _CHECK_BROKEN = re.compile(r"error while running.{0,80}(?:moderation|eval|safety|check)", re.DOTALL)
 _UNSAFE = re.compile(r"moderation system|usage policies|safety evaluation|blocked by .{0,40}(?:moderation|safety)")
@@ -26,50 +19,12 @@ _NO_CREDIT = frozenset({"exceeded_quota", "insufficient_quota", "billing_hard_li
 
 
 class FineTuned:
-    """Trains on, and writes with, one service.
+    """Trains at one service."""
 
-    `typical_tokens` is the average length of the lines that the voice was trained on, question and answer, as a
-    dataset has it (`tokens` by `training_count`): only the estimate of what drafts will cost looks at it.
-    """
-
-    def __init__(self, service: ModelService, *, with_mark: bool = False, typical_tokens: int | None = None) -> None:
+    def __init__(self, service: ModelService, *, with_mark: bool = False) -> None:
         self._service = service
         self._with_mark = with_mark
         """Azure takes training files only with a byte order mark (facts/openai.md)."""
-        self._typical_tokens = typical_tokens
-
-    async def write(self, voice: Voice, prompt: str) -> Written:
-        service = self._service.with_model(voice.model)
-        return await complete(
-            service,
-            [Message("developer", voice.developer_message), Message("user", prompt)],
-            max_tokens=LONGEST_TEXT_TOKENS,
-        )
-
-    async def most_expensive(self, voice: Voice, prompt: str) -> float:
-        tokens = await asyncio.to_thread(count, voice.developer_message + prompt)
-        return chat_cost(
-            voice.model,
-            tokens + _TOKENS_AROUND,
-            LONGEST_TEXT_TOKENS,
-            base_url=self._service.endpoint.base_url,
-        )
-
-    async def likely(self, voice: Voice, prompt: str, drafts: int) -> float:
-        """As in the protocol, taking it that drafts will be as long as the answers it was trained on are on average."""
-        instructions, usual, asked = await asyncio.to_thread(
-            count_many, [voice.developer_message, voice.user_message, prompt]
-        )
-        question = instructions + usual + _TOKENS_AROUND
-        output = _TYPICAL_TOKENS if self._typical_tokens is None else self._typical_tokens - question
-        return likely_cost(
-            voice.model,
-            same_tokens=instructions + asked + _TOKENS_AROUND,
-            other_tokens=0,
-            output_tokens=min(max(1, output), LONGEST_TEXT_TOKENS),
-            calls=drafts,
-            base_url=self._service.endpoint.base_url,
-        )
 
     async def prepare(self, training: Training, material: Material, sent: Sent) -> Training:
         """Upload the training file, then the held-out one where the dataset has one.

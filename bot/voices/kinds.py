@@ -16,7 +16,8 @@ from bot.training import TrainingApi, Voice, VoiceKind
 from bot.voices.few_shot import FewShot
 from bot.voices.fine_tuned import FineTuned
 from bot.voices.protocol import Trainer, Writer
-from bot.voices.together import TogetherTuned
+from bot.voices.together import NOT_SPOKEN, TogetherTuned
+from bot.voices.tuned import TunedWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,16 @@ class Kind:
     trains: Callable[[ModelService, TrainingApi], Trainer] | None = None
 
 
-def _writes_tuned(_database: Database, service: ModelService, _voice: Voice) -> Writer:
-    return FineTuned(service)
+def _writes_tuned(database: Database, service: ModelService, _voice: Voice) -> Writer:
+    return TunedWriter(service, database)
 
 
 def _trains_tuned(service: ModelService, api: TrainingApi) -> Trainer:
     return FineTuned(service, with_mark=api is TrainingApi.AZURE)
 
 
-def _writes_at_together(_database: Database, service: ModelService, _voice: Voice) -> Writer:
-    return TogetherTuned(service)
+def _writes_at_together(database: Database, service: ModelService, _voice: Voice) -> Writer:
+    return TunedWriter(service, database, not_spoken=NOT_SPOKEN)
 
 
 def _trains_at_together(service: ModelService, _api: TrainingApi) -> Trainer:

@@ -27,8 +27,8 @@ Sent = Callable[[int, int], None]
 class Writer(Protocol):
     """Writes a post. The voice's own developer and user messages are used again, as it was trained with them."""
 
-    async def write(self, voice: Voice, prompt: str) -> Written:
-        """One text for one prompt.
+    async def write(self, voice: Voice, prompt: str, *, seed: int) -> Written:
+        """One text for one prompt. Another `seed` gives another text; the same one again may give the same.
 
         Raises:
             ModelError: as `bot.language` raises it.

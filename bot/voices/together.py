@@ -9,42 +9,25 @@ from dataclasses import replace
 
 from bot.examples import Example, training_line
 from bot.language import together
-from bot.language.chat import Message, Written, complete
 from bot.language.endpoint import ModelService
-from bot.language.prices import chat_cost
 from bot.language.together import FineTune, JobEvent
-from bot.language.tokens import count
 from bot.language.tuning import delete_file
-from bot.training import Event, Failure, Training, TrainingState, Voice
+from bot.training import Event, Failure, Training, TrainingState
 from bot.voices.protocol import Material, Sent
 
-LONGEST_TEXT_TOKENS = 1_500
 EVENTS_KEPT = 8
 
 _HARDLY = 60.0  # seconds
 
-_NOT_SPOKEN = frozenset({"developer", "max_completion_tokens"})
+NOT_SPOKEN = frozenset({"developer", "max_completion_tokens"})
 """What Together's chat has no word for; it would pass over a limit that it does not know without saying so."""
 
 
 class TogetherTuned:
-    """Trains on, and writes with, Together AI."""
+    """Trains at Together AI."""
 
     def __init__(self, service: ModelService) -> None:
         self._service = service
-
-    async def write(self, voice: Voice, prompt: str) -> Written:
-        service = self._service.with_model(voice.model)
-        service.lacks.update(_NOT_SPOKEN)
-        return await complete(
-            service,
-            [Message("developer", voice.developer_message), Message("user", prompt)],
-            max_tokens=LONGEST_TEXT_TOKENS,
-        )
-
-    async def most_expensive(self, voice: Voice, prompt: str) -> float:
-        tokens = await asyncio.to_thread(count, voice.developer_message + prompt)
-        return chat_cost(voice.model, tokens, LONGEST_TEXT_TOKENS)
 
     async def prepare(self, training: Training, material: Material, sent: Sent) -> Training:
         """Upload the training file, then the held-out one where the dataset has one.

@@ -19,6 +19,7 @@ from bot.drafts import UploadState
 from bot.language.endpoint import Endpoint, ModelService
 from bot.pipeline.examples import ExampleRules, make_examples
 from bot.pipeline.generate import Desk, Tagging
+from bot.pipeline.guards import Guards, PostIndex
 from bot.posts import Blog
 from bot.progress import Progress
 from bot.store import jobs
@@ -62,13 +63,26 @@ class Room:
             self.database, rules, custom_prompts_file=self.prompts_file, training_data_file=self.training_file
         )
 
-    async def desk(self, *, limit: float = 20.0, tags: float = 0.0, dice: random.Random | None = None) -> Desk:
-        """A desk with the few-shot voice."""
+    async def desk(
+        self,
+        *,
+        limit: float = 20.0,
+        tags: float = 0.0,
+        dice: random.Random | None = None,
+        rewrites: int = 0,
+        at_once: int = 1,
+        allowed: Sequence[str] = (),
+        screener: ModelService | None = None,
+    ) -> Desk:
+        """A desk with the few-shot voice. What the guards say of the n-gram's texts is only noted, unless it may rewrite."""
         voice = await self.few_shot_voice()
         return Desk(
             database=self.database,
             voice=voice,
             writer=FewShot(self.database, self.service(), seed=voice.id),
+            rewrites=rewrites,
+            at_once=at_once,
+            guards=Guards(self.database, PostIndex(), allowed_phrases=allowed, screener=screener),
             tagging=Tagging(self.service(), "Name tags.", tags),
             blog="keeper",
             upload_state=UploadState.DRAFT,

@@ -113,7 +113,8 @@ async def test_a_text_that_was_cut_off_says_so(tmp_path: Path):
         await store_posts(room.database, nights(12))
         room.openai.faults.schedule(says("whole"), says("and then", finish="length"))
         await everything(writing(await room.desk(), await room.job(), 2))
-        assert [draft.note for draft in await drafts(room)] == ["", "The text was cut off at the length limit."]
+        found = [row[0] for row in await room.rows("SELECT findings FROM drafts ORDER BY id")]
+        assert ["The text was cut off at the length limit." in each for each in found] == [False, True]
 
 
 async def test_without_a_destination_nothing_is_asked(tmp_path: Path):
@@ -607,7 +608,8 @@ async def test_tumblr_in_trouble_costs_the_reblog_and_nothing_else(tmp_path: Pat
             ("and then", "Write.", None),
         ]
         assert all(draft.note.startswith("It reblogs nothing. ") and reason in draft.note for draft in written)
-        assert written[1].note.endswith("The text was cut off at the length limit.")
+        ((found,),) = await room.rows("SELECT findings FROM drafts WHERE id = ?", written[1].id)
+        assert "The text was cut off at the length limit." in found
 
 
 async def test_a_blog_without_valid_posts_is_named_on_the_draft(tmp_path: Path):

@@ -231,12 +231,12 @@ async def test_few_shot_never_shows_what_was_set_aside_even_after_a_new_dataset(
         room.openai.flagged_words = {"knife": "violence"}
         await prepared(room, [*nights(12), "a knife in the dark"])
         desk = await room.desk()
-        await desk.writer.write(desk.voice, "Write.")
+        await desk.writer.write(desk.voice, "Write.", seed=1)
         assert "a knife in the dark" in room.asked("/completions")[-1].body["messages"][0]["content"]
         await everything(screening(room))
         for _ in range(2):
             desk = await room.desk()
-            await desk.writer.write(desk.voice, "Write.")
+            await desk.writer.write(desk.voice, "Write.", seed=1)
             shown = room.asked("/completions")[-1].body["messages"][0]["content"]
             assert "a knife in the dark" not in shown
             assert "night 3:" in shown

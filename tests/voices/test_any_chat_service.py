@@ -179,7 +179,7 @@ def small(context: int) -> Reply:
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_an_answer_of_any_service_is_read(shop: Shop, shape: Any):
     shop.server.then = answer(shape(f"<post>\n{TEXT}\n</post>"))
-    written = await shop.writer().write(shop.voice, "Write.")
+    written = await shop.writer().write(shop.voice, "Write.", seed=1)
     assert (written.text, written.model, written.cut_off) == (TEXT, MODEL, False)
     assert written.input_tokens >= 900
     assert written.output_tokens >= 14
@@ -196,7 +196,7 @@ async def test_what_an_old_service_does_not_know_is_left_out(shop: Shop, shape: 
     ]
     shop.server.then = answer(shape(TEXT))
     for _ in range(2):
-        assert (await shop.writer().write(shop.voice, "Write.")).text == TEXT
+        assert (await shop.writer().write(shop.voice, "Write.", seed=1)).text == TEXT
     assert len(shop.bodies) == 4, "what was learned is not asked again"
     for body in shop.bodies[2:]:
         assert body["max_tokens"] == 1_500
@@ -224,25 +224,25 @@ async def test_tags_come_by_a_schema_through_chat_completions(shop: Shop, shape:
 async def test_a_prompt_that_is_too_long_is_halved_and_that_is_remembered(shop: Shop, service: str):
     shop.server.replies = [TOO_LONG[service], TOO_LONG[service]]
     shop.server.then = answer(vllm(TEXT))
-    assert (await shop.writer().write(shop.voice, "Write.")).text == TEXT
+    assert (await shop.writer().write(shop.voice, "Write.", seed=1)).text == TEXT
     first, second, third = shop.sizes()
     assert first <= PROMPT_TOKENS
     assert second <= PROMPT_TOKENS / 2 < first
     assert third <= PROMPT_TOKENS / 4 < second
     # By the model, not by the writer: the next run of /generate has another one.
-    await shop.writer().write(shop.voice, "Write.")
+    await shop.writer().write(shop.voice, "Write.", seed=1)
     assert shop.sizes()[3] <= PROMPT_TOKENS / 4
     assert len(shop.bodies) == 4
     # Another model of the same service is asked with everything.
     other = FewShot(shop.database, shop.service.with_model("larger"), seed=1)
-    await other.write(replace(shop.voice, model="larger"), "Write.")
+    await other.write(replace(shop.voice, model="larger"), "Write.", seed=1)
     assert shop.sizes()[4] == first
 
 
 async def test_the_part_that_stays_is_the_same_for_a_small_model_too(shop: Shop):
     shop.server.then = small(4_096)
     for _ in range(3):
-        await shop.writer().write(shop.voice, "Write.")
+        await shop.writer().write(shop.voice, "Write.", seed=1)
     *_, one, two, three = (body["messages"][0]["content"] for body in shop.bodies)
     stable = one[: int(len(one) * 0.7)]
     assert stable.count("<post>") > 5
@@ -253,23 +253,23 @@ async def test_the_part_that_stays_is_the_same_for_a_small_model_too(shop: Shop)
 @pytest.mark.parametrize("context", [1_900, 2_048, 4_096, 8_192, 128_000])
 async def test_models_of_any_usual_size_are_met(shop: Shop, context: int):
     shop.server.then = small(context)
-    assert (await shop.writer().write(shop.voice, "Write.")).text == TEXT
+    assert (await shop.writer().write(shop.voice, "Write.", seed=1)).text == TEXT
     assert "<post>" in shop.bodies[-1]["messages"][0]["content"]
 
 
 async def test_a_model_that_reads_next_to_nothing_is_not_asked_for_ever(shop: Shop):
     shop.server.then = TOO_LONG["llama.cpp"]
     with pytest.raises(ModelContextTooLong, match="exceeds the available context size"):
-        await shop.writer().write(shop.voice, "Write.")
+        await shop.writer().write(shop.voice, "Write.", seed=1)
     assert len(shop.bodies) == MOST_HALVINGS + 1
 
 
 async def test_a_prompt_of_ones_own_that_is_too_long_does_not_shorten_those_after_it(shop: Shop):
     shop.server.then = small(8_192)
     with pytest.raises(ModelContextTooLong):
-        await shop.writer().write(shop.voice, "night " * 9_000)
+        await shop.writer().write(shop.voice, "night " * 9_000, seed=1)
     before = len(shop.bodies)
-    await shop.writer().write(shop.voice, "Write.")
+    await shop.writer().write(shop.voice, "Write.", seed=1)
     assert len(shop.bodies) == before + 1
     assert shop.sizes()[-1] > PROMPT_TOKENS / 2
 
@@ -279,7 +279,7 @@ async def test_where_few_posts_are_shown_the_budget_is_halved_below_them_at_once
     try:
         await store_posts(database, nights(20))  # some 600 tokens
         shop.server.replies = [TOO_LONG["vLLM"]]
-        await FewShot(database, shop.service, seed=1).write(shop.voice, "Write.")
+        await FewShot(database, shop.service, seed=1).write(shop.voice, "Write.", seed=1)
     finally:
         await database.close()
     first, second = shop.sizes()

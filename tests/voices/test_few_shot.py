@@ -39,7 +39,7 @@ from tests.pipeline.room import MODEL, RULES, Room, everything, nights, open_roo
 async def opening(room: Room, prompt: str = "Write.") -> str:
     """What stands first in the request, as it reached the service."""
     desk = await room.desk()
-    await desk.writer.write(desk.voice, prompt)
+    await desk.writer.write(desk.voice, prompt, seed=1)
     messages: list[dict[str, Any]] = room.asked("/completions")[-1].body["messages"]
     assert [message["role"] for message in messages] == ["system", "user"]
     assert messages[1]["content"] == prompt
@@ -77,9 +77,11 @@ async def test_the_part_that_stays_is_the_same_from_draft_to_draft_and_after_a_r
     async with open_room(tmp_path) as room:
         await store_posts(room.database, long_nights(400))
         desk = await room.desk()
-        written = [await desk.writer.write(desk.voice, prompt) for prompt in ("Write.", "Write.", "About rain.")]
+        written = [
+            await desk.writer.write(desk.voice, prompt, seed=1) for prompt in ("Write.", "Write.", "About rain.")
+        ]
         again = await room.desk()  # as after a restart
-        written += [await again.writer.write(again.voice, prompt) for prompt in ("Write.", "About tea.")]
+        written += [await again.writer.write(again.voice, prompt, seed=1) for prompt in ("Write.", "About tea.")]
         stable = [shown(each)[:STABLE_POSTS] for each in openings(room)]
         assert stable == [stable[0]] * 5
         common = in_common(openings(room))
@@ -96,7 +98,7 @@ async def test_the_part_that_stays_depends_on_the_voice(tmp_path: Path):
         await store_posts(room.database, nights(400))
         desk = await room.desk()
         for seed in (1, 2):
-            await few_shot.FewShot(room.database, room.service(), seed=seed).write(desk.voice, "Write.")
+            await few_shot.FewShot(room.database, room.service(), seed=seed).write(desk.voice, "Write.", seed=1)
         first, second = (set(shown(each)[:STABLE_POSTS]) for each in openings(room))
         assert first != second
         assert first & second >= set(nights(400)[-20:])
@@ -140,7 +142,7 @@ async def test_drafts_written_side_by_side_are_shown_different_posts(tmp_path: P
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(400))
         desk = await room.desk()
-        await asyncio.gather(*(desk.writer.write(desk.voice, "Write.") for _ in range(4)))
+        await asyncio.gather(*(desk.writer.write(desk.voice, "Write.", seed=n) for n in range(4)))
         assert len({frozenset(shown(each)[STABLE_POSTS:]) for each in openings(room)}) == 4
         assert len({tuple(shown(each)[:STABLE_POSTS]) for each in openings(room)}) == 1
 
@@ -164,7 +166,7 @@ async def test_any_prompt_is_met_with_posts(tmp_path: Path, prompt: str):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, [*nights(80), "gulls", *nights(40, "day")])
         desk = await room.desk()
-        await desk.writer.write(desk.voice, prompt)
+        await desk.writer.write(desk.voice, prompt, seed=1)
         texts = [text for text in shown(openings(room)[0]) if text]
         assert len(texts) > STABLE_POSTS
         assert ("gulls" in texts) >= ("gulls" in prompt)
@@ -273,7 +275,7 @@ async def test_counting_and_searching_stay_off_the_event_loop(tmp_path: Path, mo
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(60))
         desk = await room.desk()
-        await desk.writer.write(desk.voice, "About night 3.")
+        await desk.writer.write(desk.voice, "About night 3.", seed=1)
         await desk.writer.most_expensive(desk.voice, "About night 3.")
         await desk.writer.likely(desk.voice, "About night 3.", 3)
         assert elsewhere == {"count": True, "count_many": True, "index": True, "most_fitting": True}
@@ -286,9 +288,9 @@ async def test_what_fits_is_looked_up_in_an_index_that_is_built_once(tmp_path: P
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(60))
         desk = await room.desk()
-        await desk.writer.write(desk.voice, "Write.")
+        await desk.writer.write(desk.voice, "Write.", seed=1)
         assert built == [], "the usual prompt needs none"
-        await asyncio.gather(*(desk.writer.write(desk.voice, f"About night {n}.") for n in range(3)))
+        await asyncio.gather(*(desk.writer.write(desk.voice, f"About night {n}.", seed=1) for n in range(3)))
         assert built == [60]
 
 
@@ -353,7 +355,7 @@ async def test_the_most_it_may_cost_is_never_less_than_what_it_costs(tmp_path: P
         desk = await room.desk()
         for prompt in ("Write.", "About night 5.", "night " * 3_000):
             most = await desk.writer.most_expensive(desk.voice, prompt)
-            written = await desk.writer.write(desk.voice, prompt)
+            written = await desk.writer.write(desk.voice, prompt, seed=1)
             assert most >= chat_cost(MODEL, written.input_tokens, few_shot.LONGEST_TEXT_TOKENS)
         assert room.asked("/completions")[-1].body["max_completion_tokens"] == few_shot.LONGEST_TEXT_TOKENS
 
@@ -409,7 +411,7 @@ async def test_a_voice_of_another_model_is_written_with_that_model(tmp_path: Pat
         await store_posts(room.database, nights(6))
         desk = await room.desk()
         other = await room.few_shot_voice(few_shot_model="gpt-4.1-mini")
-        await desk.writer.write(other, "Write.")
+        await desk.writer.write(other, "Write.", seed=1)
         assert room.asked("/completions")[-1].body["model"] == "gpt-4.1-mini"
 
 

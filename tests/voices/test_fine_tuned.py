@@ -15,8 +15,9 @@ from bot.language.prices import chat_cost, likely_cost
 from bot.language.tokens import count
 from bot.store import datasets
 from bot.training import Training, TrainingState, Voice, VoiceKind
-from bot.voices.fine_tuned import LONGEST_TEXT_TOKENS, FineTuned
+from bot.voices.fine_tuned import FineTuned
 from bot.voices.protocol import Material
+from bot.voices.tuned import LONGEST_TEXT_TOKENS, TunedWriter
 from tests.pipeline.room import Room, everything, nights, open_room, store_posts
 
 BASE = "gpt-4.1-mini-2025-04-14"
@@ -83,12 +84,13 @@ async def test_the_trained_model_writes_with_its_own_words_and_costs_what_it_may
             1, VoiceKind.FINE_TUNED, "v", done.fine_tuned_model, done.base_url, made.id,
             made.developer_message, made.user_message, 0.0, True, 0.0,
         )  # fmt: skip
-        written = await trainer.write(voice, "About tea.")
+        writer = TunedWriter(room.service(BASE), room.database)
+        written = await writer.write(voice, "About tea.", seed=1)
         assert written.text.split()[0] == "night"
         asked = room.asked("/completions")[-1].body
         assert asked["model"] == done.fine_tuned_model
         assert [message["content"] for message in asked["messages"]] == ["You write.", "About tea."]
-        most = await trainer.most_expensive(voice, "About tea.")
+        most = await writer.most_expensive(voice, "About tea.")
         tokens = count("You write.About tea.")
         assert most >= chat_cost(BASE, tokens, LONGEST_TEXT_TOKENS)
         assert most > chat_cost(BASE, written.input_tokens, written.output_tokens)
@@ -100,16 +102,17 @@ async def test_the_likely_cost_goes_by_what_it_was_trained_on(tmp_path: Path):
         voice = Voice(
             1, VoiceKind.FINE_TUNED, "v", BASE, f"{room.address}/v1", made.id, "You write.", "Write.", 0.0, True, 0.0
         )
-        trained = FineTuned(room.service(BASE), typical_tokens=made.tokens // made.training_count)
+        trained = TunedWriter(room.service(BASE), room.database)
         assert await trained.likely(voice, "Write.", 0) == 0.0
         answers = [count(each.assistant) for each in await datasets.training_examples(room.database, made.id)]
         each = chat_cost(BASE, count("You write.Write.") + 15, round(sum(answers) / len(answers)))
         assert await trained.likely(voice, "Write.", 10) == pytest.approx(10 * each, rel=0.05)
         assert await trained.likely(voice, "Write.", 10) < 10 * await trained.most_expensive(voice, "Write.")
         # Where the dataset is not known, a draft of ordinary length.
-        assert await FineTuned(room.service(BASE)).likely(voice, "Write.", 10) == likely_cost(
+        by_hand = replace(voice, dataset_id=None)
+        assert await trained.likely(by_hand, "Write.", 10) == likely_cost(
             BASE, same_tokens=count("You write.") + count("Write.") + 15, other_tokens=0, output_tokens=250, calls=10
         )
         own = replace(voice, model="my-lora")
-        assert await FineTuned(room.service(BASE)).likely(own, "Write.", 10) == 0.0
+        assert await trained.likely(own, "Write.", 10) == 0.0
         assert not room.asked("/completions")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot.store import voices
 from bot.training import Voice, VoiceKind
-from bot.voices.fine_tuned import FineTuned
+from bot.voices.tuned import TunedWriter
 from tests.pipeline.room import MODEL, Room, nights, open_room, store_posts
 
 BASE = "gpt-4.1-mini-2025-04-14"
@@ -83,7 +83,7 @@ async def test_a_trained_voice_is_asked_with_the_words_it_was_trained_with(tmp_p
         await store_posts(room.database, nights(3))
         voice = await trained(room)
         found = await room.few_shot_voice(developer_message="New words.", user_message="New request.")
-        written = await FineTuned(room.service()).write(found, found.user_message)
+        written = await TunedWriter(room.service(), room.database).write(found, found.user_message, seed=1)
         assert written.text
         asked = room.asked("/completions")[-1].body
         assert asked["model"] == voice.model
