@@ -15,6 +15,7 @@ import aiosqlite
 
 from bot import consent
 from bot.account import TumblrAccount
+from bot.comparison_desk import ComparisonDesk
 from bot.config import (
     Settings,
     Use,
@@ -42,6 +43,7 @@ from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, publish
 from bot.pipeline.retention import delete_posts, keep_retention
 from bot.pipeline.screening import Flagged, Screening
 from bot.progress import Progress
+from bot.shutdown_watch import ShutdownWatch
 from bot.store import consents, spending, voices
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
@@ -53,6 +55,7 @@ from bot.training import Offer, TrainingState
 from bot.tumblr.identifiers import parse_identifier
 from bot.tumblr.quota import MINUTE_CALLS, Governor
 from bot.voice_desk import VoiceDesk
+from bot.voice_register import VoiceRegister
 
 _log = logging.getLogger(__name__)
 _DAY = 86_400.0
@@ -98,10 +101,15 @@ class App:
         self._to_cancel = asyncio.Event()
         self._to_end_batches = asyncio.Event()
         self._to_purge = asyncio.Event()
+        self._to_watch = asyncio.Event()
         self._next_purge = 0.0  # unix seconds
         self._services = ModelServices(lambda: self.settings)
         self._voices: VoiceDesk | None = None
         self._post_index = PostIndex()
+        # There from `start()` on:
+        self.register: VoiceRegister
+        self.comparisons: ComparisonDesk
+        self.watch: ShutdownWatch
         self.background = Background()
         self._database: Database | None = None
         self._stopped = False
@@ -154,6 +162,17 @@ class App:
             poll_seconds=self.pace.training_poll,
             clock=self.clock,
         )
+        parts = self._database, self._services, self._voices
+        self.register = VoiceRegister(*parts, settings=lambda: self.settings, choose=self._choose, clock=self.clock)
+        self.comparisons = ComparisonDesk(
+            self._database,
+            self._voices,
+            self.register,
+            settings=lambda: self.settings,
+            dice=self.dice,
+            clock=self.clock,
+        )
+        self.watch = ShutdownWatch(*parts, settings=lambda: self.settings, clock=self.clock)
         await self.account.recall_quota()
         await self.background.start()
         stages = {
@@ -162,6 +181,7 @@ class App:
             "moderate": self._moderate,
             "finetune": self._finetune,
             "generate": self._generate,
+            "compare": self.comparisons.write,
         }
         self._runner = JobRunner(self._database, stages, self.background, clock=self.clock)
         await self._runner.start()
@@ -174,6 +194,7 @@ class App:
             ("batches of screenings", self._to_end_batches, self._end_batches),
             ("Tumblr's quota", self.account.quota_changed, self.account.keep_quota),
             ("retention", self._to_purge, self._keep_retention),
+            ("shutdown dates", self._to_watch, self.watch.look),
         ):
             self.background.spawn(name, self._keep(name, wake, work))
 

@@ -22,7 +22,7 @@ from bot.store.database import Database
 from bot.training import Offer, Training, TrainingState, Voice, VoiceKind
 from bot.voices.kinds import KINDS, api_of, kind_of
 from bot.voices.protocol import Pausable, Trainer, Writer
-from bot.voices.register import voice_for_writing
+from bot.voices.register import Automatic, as_it_writes, untrained_voice, voice_for_writing
 
 _log = logging.getLogger(__name__)
 _ASKED = 6.0  # seconds for a question that somebody waits for, and that can do without an answer
@@ -68,11 +68,21 @@ class VoiceDesk:
 
     async def current(self) -> Voice:
         """The voice that /generate writes with; registered when it is not yet."""
+        return await voice_for_writing(self._database, self._automatic(), now=self._clock())
+
+    async def untrained(self) -> Voice:
+        """The voice that writes when no other can; registered when it is not yet."""
+        return await untrained_voice(self._database, self._automatic(), now=self._clock())
+
+    def as_it_writes(self, voice: Voice) -> Voice:
+        """A voice with the messages that it is asked with now."""
+        return as_it_writes(voice, self._automatic())
+
+    def _automatic(self) -> Automatic:
         settings = self._settings()
         generation = settings.endpoint("generation")
         tuning = settings.endpoint("fine_tuning").base_url
-        return await voice_for_writing(
-            self._database,
+        return Automatic(
             fine_tuned_model=settings.fine_tuned_model,
             fine_tuned_base_url=tuning,
             fine_tuned_kind=kind_of(api_of(tuning, settings.openai.fine_tuning.api)),
@@ -80,7 +90,6 @@ class VoiceDesk:
             few_shot_base_url=generation.base_url,
             developer_message=settings.developer_message,
             user_message=settings.user_message,
-            now=self._clock(),
         )
 
     def writer(self, voice: Voice) -> Writer:

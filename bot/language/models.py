@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bot.errors import ModelRefused
 from bot.language.endpoint import ModelService, RawAnswer
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ class _Model(msgspec.Struct):
     shutdown_date: object = None
 
 
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
 async def describe_model(service: ModelService) -> ModelCard:
     """Ask for the endpoint's own model. Free.
 
@@ -40,6 +46,30 @@ async def describe_model(service: ModelService) -> ModelCard:
 
     model = (await service.ask(send, _Model)).value
     return ModelCard(model.id, _date(model.shutdown_date))
+
+
+async def find_model(service: ModelService) -> ModelCard | None:
+    """As `describe_model`; None where the service says that it has no such model.
+
+    A 404 alone does not say so: llama.cpp and vLLM have no page for one model, but a list of theirs.
+
+    Raises:
+        ModelError: the service does not tell.
+    """
+    try:
+        return await describe_model(service)
+    except ModelRefused as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        if refusal.code == "model_not_found":  # OpenAI's own code
+            return None
+
+    async def send(client: AsyncOpenAI) -> RawAnswer:
+        return await client.models.with_raw_response.list()
+
+    model = service.endpoint.model
+    listed = (await service.ask(send, _Models)).value.data
+    return next((ModelCard(each.id, _date(each.shutdown_date)) for each in listed if each.id == model), None)
 
 
 def _date(value: object) -> date | None:

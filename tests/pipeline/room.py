@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bot.store.database import Database
 from bot.training import Voice
 from bot.tumblr.npf import read_post
 from bot.voices.few_shot import FewShot
-from bot.voices.register import voice_for_writing
+from bot.voices.register import Automatic, voice_for_writing
 from tests.pipeline.conftest import START, post
 
 MODEL = "gpt-6-luna"
@@ -91,18 +91,20 @@ class Room:
         )
 
     async def few_shot_voice(self, **changes: Any) -> Voice:
-        return await voice_for_writing(
-            self.database,
-            **{
-                "fine_tuned_model": "",
-                "fine_tuned_base_url": f"{self.address}/v1",
-                "few_shot_model": MODEL,
-                "few_shot_base_url": f"{self.address}/v1",
-                "developer_message": "You write.",
-                "user_message": "Write.",
-                "now": 0.0,
-            }
-            | changes,
+        return await voice_for_writing(self.database, self.automatic(**changes), now=0.0)
+
+    def automatic(self, **changes: Any) -> Automatic:
+        """What the settings say of writing."""
+        return replace(
+            Automatic(
+                fine_tuned_model="",
+                fine_tuned_base_url=f"{self.address}/v1",
+                few_shot_model=MODEL,
+                few_shot_base_url=f"{self.address}/v1",
+                developer_message="You write.",
+                user_message="Write.",
+            ),
+            **changes,
         )
 
     async def job(self, kind: str = "generate") -> int:

@@ -33,7 +33,7 @@ from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.store.purge import PROMPT_WITHOUT_PARENT, Purged
 from bot.tumblr.client import Tumblr
-from bot.voices.register import voice_for_writing
+from bot.voices.register import Automatic, voice_for_writing
 from tests.pipeline.conftest import Bench, open_bench
 from tests.pipeline.room import nights, open_room, store_posts
 
@@ -119,16 +119,15 @@ class Deck:
         return number
 
     async def draft(self, blog: str, post_id: int, *, now: float = NOW) -> int:
-        voice = await voice_for_writing(
-            self.database,
+        automatic = Automatic(
             fine_tuned_model="",
             fine_tuned_base_url="http://127.0.0.1",
             few_shot_model="m",
             few_shot_base_url="http://127.0.0.1",
             developer_message="dev",
             user_message="Write.",
-            now=0.0,
         )
+        voice = await voice_for_writing(self.database, automatic, now=0.0)
         draft = NewDraft(
             text="yes.",
             tags=(),
