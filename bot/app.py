@@ -350,6 +350,16 @@ class App:
             raise NothingToDo("This job does not wait for money any more.", "Its message says how it stands.")
         return reopened
 
+    async def go_on(self, job_id: int, person: Person) -> None:
+        """Let a job that failed go on where it stopped.
+
+        Raises:
+            NothingToDo: there is no such job.
+            JobAlreadyRunning: one of its kind is under way.
+        """
+        if await self._reopened(job_id, person, "go on") is None:
+            raise NothingToDo("This job is gone.", "Use its command again.")
+
     async def _submit_training(self, offer: Offer, person: Person, channel_id: int | None) -> Job:
         async def beside(connection: aiosqlite.Connection, job_id: int) -> None:
             await voices.take_offer(connection, offer.id, job_id)
@@ -491,6 +501,7 @@ class App:
         course = self.voices.course(offer, self.voices.follow_success)
         async for progress in finetune(course, job_id=job.id, service_job_id=self.settings.job_id or None):
             yield progress
+        self._to_watch.set()
 
     async def _generate(self, job: Job) -> AsyncIterator[Progress]:
         desk = await self._desk()

@@ -28,6 +28,7 @@ COGS = (
     "cogs.moderate",
     "cogs.finetune",
     "cogs.generate",
+    "cogs.voices",
     "cogs.drafts",
     "cogs.status",
     "cogs.connect",

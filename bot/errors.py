@@ -74,13 +74,19 @@ class DiscordPermissionMissing(BotError):
 # --- jobs -----------------------------------------------------------------------------------------------------
 
 
+def command_of(kind: str) -> str:
+    """The slash command that begins jobs of a kind, without the slash."""
+    return "voices compare" if kind == "compare" else kind
+
+
 class JobAlreadyRunning(BotError):
     """A job of this kind is already under way; `job_id` names it."""
 
     def __init__(self, kind: str, job_id: int) -> None:
         self.job_id = job_id
         super().__init__(
-            f"/{kind} is already running.", "Wait until it is done, or stop it with the button on its message."
+            f"/{command_of(kind)} is already running.",
+            "Wait until it is done, or stop it with the button on its message.",
         )
 
 

@@ -134,15 +134,7 @@ class VoiceRegister:
                 await voices.activate_none(connection)
             else:
                 await voices.activate_voice(connection, voice.id)
-            await record(
-                connection,
-                person,
-                "use voice",
-                _named(voice),
-                now=self._clock(),
-                before=_named(before),
-                after=_named(voice),
-            )
+            await record(connection, person, "use voice", _named(voice), now=self._clock(), before=_named(before))
         notice = await self._choose({"fine_tuned_model": voice.model if learns(voice.kind) else ""})
         return voice, notice if voice.id == untrained.id else ""  # what the register says wins over config.toml
 

@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from bot.client import Client
 from bot.drafts import DraftState
-from bot.errors import BotError
+from bot.errors import BotError, command_of
 from bot.store import datasets, spending
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
@@ -61,7 +61,7 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
         ("Voice", foreign(voice), True),
         ("Drafts", f"{waiting:,} waiting, {drafts.get(DraftState.UPLOADED, 0):,} uploaded", True),
         ("This month", f"{money(used, budget)} of {dollars(budget.monthly_limit)}", True),
-        ("At work", ", ".join(f"/{job.kind}" for job in jobs) or "nothing", True),
+        ("At work", ", ".join(f"/{command_of(job.kind)}" for job in jobs) or "nothing", True),
         ("Destination", foreign(app.settings.upload_blog_identifier or "not set"), True),
     ]
     if not any(n.valid for _, n in counts):

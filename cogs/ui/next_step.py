@@ -59,6 +59,7 @@ def next_step_view(job: Job) -> discord.ui.View | None:
     else:
         remedy = _REMEDY.search(job.error or "")
         kinds = tuple(dict.fromkeys((remedy[1], job.kind))) if remedy else (job.kind,)
+    kinds = tuple(kind for kind in kinds if kind in _LABELS)  # a comparison is no stage that begins without options
     return step_view(*kinds) if kinds else None
 
 

@@ -23,6 +23,7 @@ from bot.store.database import carry_through
 from cogs.ui.allow_button import allow_view
 from cogs.ui.charts import loss_curve
 from cogs.ui.choice_buttons import choice_view
+from cogs.ui.comparison_message import comparison_result
 from cogs.ui.dataset_buttons import dataset_view
 from cogs.ui.dataset_message import Result, dataset_result
 from cogs.ui.limits import cut, embed, foreign
@@ -52,6 +53,7 @@ _TITLES = {
     "moderate": "Screening training data",
     "finetune": "Training a voice",
     "generate": "Writing drafts",
+    "compare": "Comparing voices",
 }
 _COLOURS = {
     JobState.RUNNING: discord.Colour.blurple(),
@@ -157,6 +159,8 @@ class ProgressMessages:
             return None
         if job.kind == "moderate":
             return await screening_result(app, job)
+        if job.kind == "compare":
+            return comparison_result(job)
         if progress is None:
             return None
         if (dataset_id := _dataset_id(job)) is not None:

@@ -38,6 +38,7 @@ TITLES = {
     "moderate": "Screening training data",
     "finetune": "Training a voice",
     "generate": "Writing drafts",
+    "voices compare": "Comparing voices",
 }
 ORDER = ("download", "examples", "moderate", "finetune", "generate")
 REFUSAL = "This bot answers only to its owner and reviewers."

@@ -1,0 +1,100 @@
+"""What the owner is told without having asked: that the voice which writes now stops, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import discord
+
+from bot.client import DISCORD_FAILURES, Client, failure_in_words
+from bot.errors import BotError
+from bot.jobs.background import report_unexpected
+from bot.language.endpoint import service_name
+from bot.shutdown_watch import Ending
+from bot.store.database import carry_through
+from bot.training import Voice
+from bot.voices.kinds import learns
+from cogs.ui.limits import cut, embed, foreign
+
+_log = logging.getLogger(__name__)
+_REST = 300.0
+_AFTER_FAILURE = 60.0
+_DEADLINE = 30.0  # seconds for one message
+
+
+class OwnerNotices:
+    """Tells each thing once, in the configured channel. That it was told is noted down only when it was sent."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def keep(self) -> None:
+        """Tell what is due for as long as the bot runs."""
+        await self._client.wait_until_ready()
+        watch = self._client.app.watch
+        while True:
+            watch.changed.clear()
+            try:
+                ending = await watch.due()
+                # To its end even when the bot stops: a notice that was sent and not noted would be sent twice.
+                told = ending is None or await carry_through(self._tell(ending))
+            except BotError as error:
+                _log.error("The owner could not be told: %s", error)
+                told = False
+            except Exception as error:  # noqa: BLE001 - a defect in one notice must not silence those after it
+                report_unexpected("telling the owner", error)
+                told = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REST if told else _AFTER_FAILURE):
+                    await watch.changed.wait()
+
+    async def _tell(self, ending: Ending) -> bool:
+        """Send a notice. False when Discord did not let us."""
+        app = self._client.app
+        channel_id = app.settings.discord.channel_id
+        if channel_id is None:
+            return False
+        untrained = await app.voices.untrained()
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                await self._client.get_partial_messageable(channel_id).send(
+                    embed=render(ending, untrained), allowed_mentions=discord.AllowedMentions.none()
+                )
+        except DISCORD_FAILURES as error:
+            _log.warning("The owner could not be told (%s).", failure_in_words(error))
+            return False
+        await app.watch.told(ending)
+        return True
+
+
+def render(ending: Ending, untrained: Voice) -> discord.Embed:
+    """The notice: what stops when, and what can be done. `untrained` is the voice that needs no training."""
+    voice, days = ending.voice, ending.days_left
+    name = f"**{foreign(cut(voice.name, 100))}** (voice {voice.id})"
+    model, service = foreign(cut(voice.model, 150)), foreign(service_name(voice.base_url))
+    if days <= 0:
+        title = "The voice that writes now has stopped"
+        line = f"{name} wrote with {model}, which {service} has stopped on {ending.ends}. /generate has to use another."
+    else:
+        title = f"The voice that writes now stops {'tomorrow' if days == 1 else f'in {days} days'}"
+        line = f"{name} writes with {model}, which {service} stops on {ending.ends}. Until then nothing changes."
+    return embed(
+        title=title,
+        description="\n".join([line, "", "What you can do:", *_ways_on(voice, untrained)]),
+        colour=discord.Colour.red() if days <= 0 else discord.Colour.orange(),
+    )
+
+
+def _ways_on(voice: Voice, untrained: Voice) -> list[str]:
+    if voice.id == untrained.id:
+        first = "- Set another model under [openai.generation] in config.toml."
+    else:
+        first = f"- /voices use voice:{untrained.id} writes with {foreign(untrained.name)}, which needs no training."
+    again = "another" if learns(voice.kind) else "a"
+    return [
+        first,
+        f"- /finetune trains {again} voice; [openai.fine_tuning] may name another service for it.",
+        "- /voices list shows every voice there is, and /voices use goes to any of them.",
+    ]
