@@ -38,6 +38,12 @@ class Ending:
     milestone: int
 
 
+def due_milestone(days_left: int, *, told: int | None) -> int | None:
+    """Which of the milestones the owner is to be told of now, where `told` was the last: the nearest, and each once."""
+    reached = [days for days in MILESTONES if days_left <= days]
+    return reached[-1] if reached and (told is None or reached[-1] < told) else None
+
+
 class ShutdownWatch:
     """Asks the services when the models of voices stop. Asked once a day each, and at the start."""
 
@@ -85,11 +91,8 @@ class ShutdownWatch:
         if voice.shutdown_date is None:
             return None
         days_left = (voice.shutdown_date - self._today()).days
-        reached = [days for days in MILESTONES if days_left <= days]
-        told = await voices.warned_days(self._database, voice.id)
-        if not reached or (told is not None and told <= reached[-1]):
-            return None
-        return Ending(voice, voice.shutdown_date, days_left, reached[-1])
+        milestone = due_milestone(days_left, told=await voices.warned_days(self._database, voice.id))
+        return None if milestone is None else Ending(voice, voice.shutdown_date, days_left, milestone)
 
     async def told(self, ending: Ending) -> None:
         """Note that the owner has been told."""

@@ -121,10 +121,8 @@ class VoiceRegister:
         """
         voice = await self.find(text)
         if voice.is_retired:
-            raise NothingToDo(
-                f"Voice {voice.id} is retired.",
-                f"/voices retire voice:{voice.id} bring_back:true brings it back first.",
-            )
+            step = f"Bring it back first: /voices retire voice:{voice.id} bring_back:true."
+            raise NothingToDo(f"Voice {voice.id} is retired.", step)
         self._desk.writer(voice)  # says so where it could not write
         before = await self._desk.current()
         untrained = await self._desk.untrained()
