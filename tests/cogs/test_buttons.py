@@ -236,6 +236,9 @@ async def test_a_stranger_on_every_button_changes_nothing(small: World, caplog: 
     small.tumblr.faults.schedule(Fault("POST", POSTS, "reset_before"))
     await small.owner.click(second, label="Approve")
     lost = await becomes(small, second, "Tumblr's answer was lost, and it was not found")
+    await small.owner.slash(small.channel, "voices add", model="gpt-4o-mini")
+    await small.owner.slash(small.channel, "voices compare", one="1", other="2", rounds=1)
+    (compared,) = await small.until(lambda: shown_with(small, "Round 1 of 1: which is better?"))
     small.tumblr.hour_used = small.tumblr.hour_limit
     await small.owner.slash(small.channel, "download")
     running = await small.until(
@@ -246,7 +249,8 @@ async def test_a_stranger_on_every_button_changes_nothing(small: World, caplog: 
     caplog.clear()
     presses = [(first, label) for label in buttons(first)] + [(lost, label) for label in buttons(lost)]
     presses += [(running, "Stop"), (steps, "Train a voice"), (steps, "Write drafts")]
-    assert len(presses) == 9
+    presses += [(compared, label) for label in buttons(compared)]
+    assert len(presses) == 12
     for message, label in presses:
         result = await small.stranger.click(message, label=label)
         assert result.modal is None, label

@@ -35,7 +35,11 @@ from tests.cogs.acts import (
     written,
 )
 
-GROUPS = {"connect": ("tumblr", "show"), "consent": ("add", "list", "revoke")}
+GROUPS = {
+    "connect": ("tumblr", "show"),
+    "consent": ("add", "list", "revoke"),
+    "voices": ("list", "show", "use", "rename", "retire", "add", "compare"),
+}
 COMMANDS = (
     "download", "examples", "moderate", "finetune", "generate", "drafts", "status",
     *(f"{group} {name}" for group, names in GROUPS.items() for name in names),
@@ -206,6 +210,12 @@ async def test_a_stranger_gets_a_private_refusal_to_every_command(small: World, 
         "finetune": {"epochs": 1},
         "consent add": {"blog": "staff", "note": "says I"},
         "consent revoke": {"blog": "staff"},
+        "voices show": {"voice": "1"},
+        "voices use": {"voice": "1"},
+        "voices rename": {"voice": "1", "name": "theirs"},
+        "voices retire": {"voice": "1"},
+        "voices add": {"model": "gpt-4o-mini"},
+        "voices compare": {"one": "1", "other": "2"},
     }
     for command in COMMANDS:
         caplog.clear()
