@@ -354,11 +354,15 @@ class App:
         """Let a job that failed go on where it stopped.
 
         Raises:
-            NothingToDo: there is no such job.
+            NothingToDo: there is no such job, or it has not failed.
             JobAlreadyRunning: one of its kind is under way.
         """
-        if await self._reopened(job_id, person, "go on") is None:
-            raise NothingToDo("This job is gone.", "Use its command again.")
+
+        async def beside(connection: aiosqlite.Connection, number: int) -> None:
+            await record(connection, person, "go on", f"job {number}", now=self.clock())
+
+        if await self.runner.reopen(job_id, beside=beside) is None:
+            raise NothingToDo("There is nothing to go on with.", "The job's message says how it stands.")
 
     async def _submit_training(self, offer: Offer, person: Person, channel_id: int | None) -> Job:
         async def beside(connection: aiosqlite.Connection, job_id: int) -> None:

@@ -487,10 +487,19 @@ async def test_the_buttons_work_after_a_restart_and_a_late_press_is_explained(tw
     assert await rows(two, "SELECT judge FROM comparison_rounds") == [("keeper",)]
 
 
-@pytest.mark.parametrize("press", ["compare:9:1:a", "compare:1:9:b", "compare:9:1:read", "compare:999:go_on"])
+async def test_a_comparison_that_has_ended_well_does_not_go_on(two: World):
+    (message,) = await compared(two, 1)
+    before = await everything(two)
+    for job in (999, (await rows(two, "SELECT job_id FROM comparisons"))[0][0]):
+        text = said(await late_press(two, two.owner, message, f"compare:{job}:go_on"))
+        assert text == "There is nothing to go on with. The job's message says how it stands."
+    assert await everything(two) == before
+
+
+@pytest.mark.parametrize("press", ["compare:9:1:a", "compare:1:9:b", "compare:9:1:read"])
 async def test_a_press_on_what_is_gone_is_a_sentence(two: World, press: str):
     (message,) = await compared(two, 1)
-    assert re.match(r"This (comparison|round|job) is gone\.", said(await late_press(two, two.owner, message, press)))
+    assert re.match(r"This (comparison|round) is gone\.", said(await late_press(two, two.owner, message, press)))
 
 
 async def test_a_round_that_is_not_written_yet_cannot_be_judged(two: World):
