@@ -76,7 +76,9 @@ def render(ending: Ending, untrained: Voice) -> discord.Embed:
     model, service = foreign(cut(voice.model, 150)), foreign(service_name(voice.base_url))
     if days <= 0:
         title = "The voice that writes now has stopped"
-        line = f"{name} wrote with {model}, which {service} has stopped on {ending.ends}. /generate has to use another."
+        line = (
+            f"{name} wrote with {model}, which {service} stopped on {ending.ends}. /generate needs another voice now."
+        )
     else:
         title = f"The voice that writes now stops {'tomorrow' if days == 1 else f'in {days} days'}"
         line = f"{name} writes with {model}, which {service} stops on {ending.ends}. Until then nothing changes."

@@ -105,11 +105,11 @@ def round_messages(world: World) -> list[discord.Message]:
     return [m for m in world.messages if m.embeds and re.match(r"Round \d+ of", m.embeds[0].title or "")]
 
 
-async def compared(world: World, rounds: int = 2, **options: Any) -> list[discord.Message]:
+async def compared(world: World, rounds: int = 2, *, actor: Any = None, **options: Any) -> list[discord.Message]:
     """Compare voices, and wait for the messages of all rounds."""
     options.setdefault("one", "1")
     options.setdefault("other", "2")
-    answered = await say(world, "compare", rounds=rounds, **options)
+    answered = await say(world, "compare", actor, rounds=rounds, **options)
     assert answered.startswith("Both voices have begun to write."), answered
     await outcome(world, "voices compare")
     return await world.until(lambda: m if len(m := round_messages(world)) == rounds else None)
@@ -459,7 +459,7 @@ async def test_the_order_is_drawn_by_chance(two: World):
 
 
 async def test_a_persons_own_prompt_is_asked_of_both(two: World):
-    (message,) = await compared(two, 1, prompt=f"About the fog, {NASTY}")
+    (message,) = await compared(two, 1, actor=two.reviewer, prompt=f"About the fog, {NASTY}")
     assert "Both were asked: About the fog" in describe(message)
     assert "@everyone" not in describe(message)
     asked = [r.body["messages"][-1]["content"] for r in two.openai.requests if r.path.endswith("/completions")]
@@ -642,6 +642,24 @@ class Clock:
 
 def notices(world: World) -> list[discord.Message]:
     return [m for m in world.messages if m.embeds and "The voice that writes now" in (m.embeds[0].title or "")]
+
+
+async def test_dates_are_asked_for_at_the_start_and_after_a_training(two: World):
+    async def dates() -> list[str | None]:
+        return [found for (found,) in await rows(two, "SELECT shutdown_date FROM voices WHERE kind <> 'few_shot'")]
+
+    async def known(count: int) -> None:
+        async with asyncio.timeout(10):
+            while await dates() != [FIRST_SHUTDOWN] * count:
+                await asyncio.sleep(0.02)
+
+    assert await dates() == [None]
+    await restarted(two)
+    await known(1)
+    await stage(two, "examples")
+    await stage(two, "finetune")
+    await known(2)
+    assert f"stops {FIRST_SHUTDOWN}" in await say(two, "show", voice="3")
 
 
 async def test_the_owner_is_told_in_the_channel_when_the_voice_stops(tmp_path: Path):
