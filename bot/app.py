@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiosqlite
@@ -30,6 +30,7 @@ from bot.errors import BotError, NothingToDo, OptionRefused, SettingsError
 from bot.jobs.background import Background, report_unexpected
 from bot.jobs.runner import JSON, Job, JobRunner
 from bot.language.endpoint import ModelService
+from bot.language.prices import Estimate
 from bot.model_services import ModelServices
 from bot.pipeline import decide, screening
 from bot.pipeline.download import Wanted, download
@@ -44,7 +45,7 @@ from bot.pipeline.retention import delete_posts, keep_retention
 from bot.pipeline.screening import Flagged, Screening
 from bot.progress import Progress
 from bot.shutdown_watch import ShutdownWatch
-from bot.store import consents, spending, voices
+from bot.store import consents, jobs, spending, voices
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
 from bot.store.audit import record
@@ -75,6 +76,22 @@ class Pace:
     tumblr_retry: float = 1.0
     tumblr_calls: int = MINUTE_CALLS
     """How many calls to Tumblr a minute may have; a stand-in takes more."""
+
+
+ASK_FROM = 25
+"""So many drafts are large enough a run to say first what it will take."""
+
+
+@dataclass(frozen=True, slots=True)
+class WritingPlan:
+    """A run of /generate before it begins. Without an `offer_id` it is too small to ask about. Money in US dollars."""
+
+    count: int
+    offer_id: int | None = None
+    voice: str = ""
+    estimate: Estimate | None = None
+    left: float = 0.0
+    """What the budget has left this month."""
 
 
 class App:
@@ -303,6 +320,51 @@ class App:
             raise NothingToDo("This training was begun already.", "Use /finetune to begin another one.")
         return await self._submit_training(offer, person, channel_id)
 
+    async def plan_writing(self, parameters: Mapping[str, JSON]) -> WritingPlan:
+        """What a run of /generate will take; kept as an offer where it is large enough to be asked about.
+
+        Raises:
+            NothingToDo: there is no such voice, nothing to write like, or no key.
+        """
+        count = int(str(parameters["count"]))
+        if parameters.get("voice"):
+            await self.register.find(str(parameters["voice"]))
+        if count < ASK_FROM:
+            return WritingPlan(count)
+        desk = await self._desk(parameters)
+        prompt = str(parameters.get("prompt") or desk.voice.user_message)
+        estimate = await desk.writer.likely(desk.voice, prompt, count)
+        now = self.clock()
+        async with self.database.write() as connection:
+            offer_id = await jobs.add_job_offer(connection, "generate", parameters, now=now)
+        limit = self.settings.budget.monthly_limit + await spending.allowed_this_month(self.database, now)
+        left = limit - await spending.used_this_month(self.database, now)
+        return WritingPlan(count, offer_id, desk.voice.name, estimate, left)
+
+    async def start_writing(self, offer_id: int, person: Person, channel_id: int | None) -> Job:
+        """Begin what was offered.
+
+        Raises:
+            NothingToDo: there is no such offer, or somebody has begun it already.
+            JobAlreadyRunning: another run is under way.
+        """
+        offer = await jobs.get_job_offer(self.database, offer_id)
+        if offer is None or offer[2] is not None:
+            raise NothingToDo("This run was begun already, or is gone.", "Use /generate to begin another one.")
+        kind, parameters, _ = offer
+
+        async def beside(connection: aiosqlite.Connection, job_id: int) -> None:
+            await jobs.take_job_offer(connection, offer_id, job_id)
+
+        return await self.runner.submit(
+            kind,
+            parameters,
+            requested_by=person.name,
+            requester_id=person.id,
+            channel_id=channel_id,
+            beside=beside,
+        )
+
     async def retry_training(self, job_id: int, person: Person, channel_id: int | None) -> Job:
         """Do the same again: what was refused halfway goes on from there, what is over begins anew.
 
@@ -508,12 +570,13 @@ class App:
         self._to_watch.set()
 
     async def _generate(self, job: Job) -> AsyncIterator[Progress]:
-        desk = await self._desk()
+        desk = await self._desk(job.parameters)
         count = int(str(job.parameters["count"]))
-        prompt = job.parameters.get("prompt")
-        stage = generate(
-            desk, job_id=job.id, count=count, prompt=str(prompt) if prompt else None, channel_id=job.channel_id
-        )
+        prompt = str(job.parameters.get("prompt") or "") or None
+        if prompt and desk.reblogging and job.parameters.get("reblog"):
+            # Asked for both: then that is what is asked about each post.
+            desk, prompt = replace(desk, reblogging=replace(desk.reblogging, user_message=prompt)), None
+        stage = generate(desk, job_id=job.id, count=count, prompt=prompt, channel_id=job.channel_id)
         async for progress in stage:
             self.drafts_changed.set()
             yield progress
@@ -524,9 +587,12 @@ class App:
         """The connection for "generation", "fine_tuning" or "moderation". Raises NothingToDo without a key for it."""
         return self._services.use(use)
 
-    async def _desk(self) -> Desk:
-        settings = self.settings
-        voice = await self.voices.current()
+    async def _desk(self, wanted: Mapping[str, JSON] | None = None) -> Desk:
+        """Everything that writing needs; `wanted` is what somebody asked of /generate."""
+        settings, wanted = self.settings, wanted or {}
+        voice = await (self.register.find(str(wanted["voice"])) if wanted.get("voice") else self.voices.current())
+        tags = _chance(wanted.get("tags"), settings.tags_chance)
+        reblogs = _chance(wanted.get("reblog"), settings.reblog_chance)
         return Desk(
             database=self.database,
             voice=voice,
@@ -538,7 +604,7 @@ class App:
                 screener=self.service("moderation") if settings.guards.screen_drafts and self.can_screen else None,
             ),
             rewrites=settings.guards.rewrites,
-            tagging=Tagging(self.service("generation"), settings.tags_developer_message, settings.tags_chance),
+            tagging=Tagging(self.service("generation"), settings.tags_developer_message, tags),
             blog=parse_identifier(settings.upload_blog_identifier) if settings.upload_blog_identifier else "",
             upload_state=settings.tumblr.upload_state,
             monthly_limit=settings.budget.monthly_limit,
@@ -547,7 +613,7 @@ class App:
             reblogging=Reblogging(
                 self.tumblr,
                 tuple(settings.reblog_blog_identifiers),
-                settings.reblog_chance if settings.reblog_blog_identifiers else 0.0,
+                reblogs if settings.reblog_blog_identifiers else 0.0,
                 settings.reblog_user_message,
             ),
         )
@@ -638,6 +704,11 @@ class App:
             pass
         self._to_cancel.set()
         self._to_end_batches.set()
+
+
+def _chance(wanted: JSON, usual: float) -> float:
+    """How likely something is, where somebody may have said always or never."""
+    return usual if wanted is None else float(bool(wanted))
 
 
 def _texts(value: JSON) -> list[str]:

@@ -13,7 +13,7 @@ from bot.drafts import Person
 from bot.errors import ModelError, ModelRefused, NothingToDo
 from bot.examples import Dataset
 from bot.language.models import describe_model
-from bot.language.prices import training_price
+from bot.language.prices import Estimate, training_price
 from bot.model_services import ModelServices
 from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost
 from bot.store import spending, voices
@@ -95,6 +95,13 @@ class VoiceDesk:
     def writer(self, voice: Voice) -> Writer:
         """What writes in a voice. Raises NothingToDo where no service is set at its address."""
         return KINDS[voice.kind].writes(self._database, self._services.at(voice.base_url), voice)
+
+    async def likely(self, voice: Voice, drafts: int) -> Estimate | None:
+        """What so many drafts will probably take; None where that cannot be told, as before the first download."""
+        try:
+            return await self.writer(voice).likely(voice, voice.user_message, drafts)
+        except NothingToDo:
+            return None
 
     async def use_few_shot(self, person: Person) -> None:
         """Write without training from now on, until somebody chooses another voice or a training ends."""

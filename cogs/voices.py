@@ -9,13 +9,13 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import Client, require_owner
-from bot.training import Voice, VoiceKind
+from bot.training import VoiceKind
 from bot.voice_register import LONGEST_NAME
 from bot.voices.kinds import KINDS
 from cogs.ui.buttons import person, require_channel
 from cogs.ui.comparison_message import ComparisonButton, ComparisonMessages, GoOnButton
-from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
-from cogs.ui.limits import cut, embed, foreign
+from cogs.ui.complete import complete_voices
+from cogs.ui.limits import embed, foreign
 from cogs.ui.owner_notices import OwnerNotices
 from cogs.ui.voice_message import Shown, listed, whole
 
@@ -41,7 +41,8 @@ class VoicesCog(commands.Cog):
         await interaction.response.defer(ephemeral=True, thinking=True)
         app = interaction.client.app
         entry = await app.register.entry(voice)
-        await _send(interaction, await whole(entry, _today(interaction), app.settings.budget))
+        hundred = await app.voices.likely(entry.voice, 100)
+        await _send(interaction, await whole(entry, _today(interaction), app.settings.budget, hundred))
 
     @voices.command(name="use", description="Write with this voice from now on.")
     @app_commands.describe(voice="The voice, by its number or name.")
@@ -152,18 +153,7 @@ class VoicesCog(commands.Cog):
     @compare.autocomplete("one")
     @compare.autocomplete("other")
     async def _complete(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[str]]:
-        wanted = typed.strip().casefold()
-        found = await interaction.client.app.register.entries()
-        return [
-            # The number is sent: several voices may have the same name.
-            app_commands.Choice(name=cut(_choice(each), LONGEST_CHOICE), value=str(each.id))
-            for each in (entry.voice for entry in found)
-            if str(each.id).startswith(wanted) or wanted in each.name.casefold()
-        ][:MOST_CHOICES]
-
-
-def _choice(voice: Voice) -> str:
-    return f"{voice.id}: {voice.name}{' (retired)' if voice.is_retired else ''}"
+        return await complete_voices(interaction.client.app.register, typed)
 
 
 def _today(interaction: discord.Interaction[Client]) -> date:

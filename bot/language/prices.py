@@ -75,19 +75,28 @@ def chat_cost(
     return (fresh * price.input + cached_tokens * price.cached + output_tokens * price.output) / _MILLION
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What some calls will probably take: tokens in and out together, and US dollars."""
+
+    tokens: int
+    dollars: float
+
+
 def likely_cost(
     model: str, *, same_tokens: int, other_tokens: int, output_tokens: int, calls: int, base_url: str = ""
-) -> float:
-    """Dollars for so many calls soon after one another that begin with the same tokens: an estimate.
+) -> Estimate:
+    """What so many calls soon after one another will take that begin with the same tokens.
 
     The first call pays for the whole of its input, the later ones less for what the service then has in its cache.
     """
     if calls < 1:
-        return 0.0
+        return Estimate(0, 0.0)
     cached = same_tokens // _CACHED_STEP * _CACHED_STEP if same_tokens >= _CACHED_FROM else 0
     tokens = same_tokens + other_tokens
     first = chat_cost(model, tokens, output_tokens, base_url=base_url)
-    return first + (calls - 1) * chat_cost(model, tokens, output_tokens, cached, base_url=base_url)
+    later = chat_cost(model, tokens, output_tokens, cached, base_url=base_url)
+    return Estimate(calls * (tokens + output_tokens), first + (calls - 1) * later)
 
 
 def training_price(model: str) -> Price | None:

@@ -95,6 +95,34 @@ async def insert_job(
     return next(_job(row) for row in rows)
 
 
+async def add_job_offer(
+    connection: aiosqlite.Connection, kind: str, parameters: Mapping[str, JSON], *, now: float
+) -> int:
+    """Keep what a person is asked about, until they say yes. Returns its number."""
+    cursor = await connection.execute(
+        "INSERT INTO job_offers (created_at, kind, parameters) VALUES (?, ?, ?)",
+        (now, kind, msgspec.json.encode(parameters).decode()),
+    )
+    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
+    return cursor.lastrowid
+
+
+async def get_job_offer(db: Database, offer_id: int) -> tuple[str, Mapping[str, JSON], int | None] | None:
+    """What was offered: its kind, its parameters, and the job that a press of it has begun."""
+    async with db.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT kind, parameters, job_id FROM job_offers WHERE id = ?", (offer_id,)
+        )
+    for row in rows:
+        return row["kind"], msgspec.json.decode(row["parameters"], type=dict[str, Any]), row["job_id"]
+    return None
+
+
+async def take_job_offer(connection: aiosqlite.Connection, offer_id: int, job_id: int) -> None:
+    """Note which job a press has begun."""
+    await connection.execute("UPDATE job_offers SET job_id = ? WHERE id = ?", (job_id, offer_id))
+
+
 async def mark_cancelling(connection: aiosqlite.Connection, job_id: int) -> bool:
     """Turn a running job into one that is being cancelled; returns whether it was running."""
     cursor = await connection.execute(

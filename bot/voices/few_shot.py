@@ -16,7 +16,7 @@ from bot.errors import ModelContextTooLong, NothingToDo
 from bot.examples import break_markers
 from bot.language.chat import Message, Written, complete
 from bot.language.endpoint import ModelService
-from bot.language.prices import chat_cost, likely_cost
+from bot.language.prices import Estimate, chat_cost, likely_cost
 from bot.language.tokens import count, count_many
 from bot.store import datasets
 from bot.store import posts as post_store
@@ -119,7 +119,7 @@ class FewShot:
             base_url=service.endpoint.base_url,
         )
 
-    async def likely(self, voice: Voice, prompt: str, drafts: int) -> float:
+    async def likely(self, voice: Voice, prompt: str, drafts: int) -> Estimate:
         """As in the protocol, taking it that drafts will be as long as the posts shown are on average."""
         service = self._service_of(voice)
         stable, changing = await self._shown(voice, prompt, 0, service.halvings)

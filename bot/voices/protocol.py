@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from bot.examples import Dataset, Example
 from bot.language.chat import Written
+from bot.language.prices import Estimate
 from bot.training import Training, Voice
 
 
@@ -39,8 +40,8 @@ class Writer(Protocol):
         """Dollars that one call may cost at most: what has to be reserved before it."""
         ...
 
-    async def likely(self, voice: Voice, prompt: str, drafts: int) -> float:
-        """Dollars that so many drafts will probably cost: an estimate."""
+    async def likely(self, voice: Voice, prompt: str, drafts: int) -> Estimate:
+        """What so many drafts will probably take."""
         ...
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from bot.language.chat import Message, Written, complete
 from bot.language.endpoint import ModelService
-from bot.language.prices import chat_cost, likely_cost
+from bot.language.prices import Estimate, chat_cost, likely_cost
 from bot.language.tokens import count, count_many
 from bot.store import datasets
 from bot.store.database import Database
@@ -45,7 +45,7 @@ class TunedWriter:
             base_url=self._service.endpoint.base_url,
         )
 
-    async def likely(self, voice: Voice, prompt: str, drafts: int) -> float:
+    async def likely(self, voice: Voice, prompt: str, drafts: int) -> Estimate:
         """As in the protocol, taking it that drafts will be as long as the answers it was trained on are on average."""
         instructions, usual, asked = await asyncio.to_thread(
             count_many, [voice.developer_message, voice.user_message, prompt]

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 from discord import app_commands
 
+from bot.training import Voice
+from bot.voice_register import VoiceRegister
+from cogs.ui.limits import cut
+
 MOST_CHOICES = 25  # Discord's limits, of choices and of the characters in one
 LONGEST_CHOICE = 100
 
@@ -18,6 +22,21 @@ def complete_blogs(typed: str, names: Iterable[str]) -> list[app_commands.Choice
     return [app_commands.Choice(name=text, value=text) for text in offered if len(text) <= LONGEST_CHOICE][
         :MOST_CHOICES
     ]
+
+
+async def complete_voices(register: VoiceRegister, typed: str) -> list[app_commands.Choice[str]]:
+    """Voices whose number or name goes on from what is typed. The number is sent: several may have the same name."""
+    wanted = typed.strip().casefold()
+    voices = [entry.voice for entry in await register.entries()]
+    return [
+        app_commands.Choice(name=cut(_choice(voice), LONGEST_CHOICE), value=str(voice.id))
+        for voice in voices
+        if str(voice.id).startswith(wanted) or wanted in voice.name.casefold()
+    ][:MOST_CHOICES]
+
+
+def _choice(voice: Voice) -> str:
+    return f"{voice.id}: {voice.name}{' (retired)' if voice.is_retired else ''}"
 
 
 def _last_word(typed: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from bot.client import Client
 from bot.jobs.runner import JSON
 from cogs.ui.buttons import require_channel
 from cogs.ui.training_offer import offer_training
+from cogs.ui.writing_offer import offer_embed, offer_view
 
 _STARTED = {
     "download": "The download has started.",
@@ -33,7 +34,15 @@ async def start_stage(
         return
     await interaction.response.defer(ephemeral=True, thinking=True)
     require_channel(interaction)
-    await _submit(interaction, kind, parameters or _defaults(interaction.client, kind))
+    parameters = parameters or _defaults(interaction.client, kind)
+    if kind == "generate":
+        app = interaction.client.app
+        plan = await app.plan_writing(parameters)
+        if plan.offer_id is not None:
+            shown, view = offer_embed(plan, app.settings.budget), offer_view(plan.offer_id)
+            await interaction.followup.send(embed=shown, view=view, ephemeral=True)
+            return
+    await _submit(interaction, kind, parameters)
 
 
 def _defaults(client: Client, kind: str) -> dict[str, JSON]:

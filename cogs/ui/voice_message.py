@@ -12,6 +12,7 @@ import discord
 
 from bot.config import BudgetSettings
 from bot.language.endpoint import service_name
+from bot.language.prices import Estimate
 from bot.pipeline.finetune import sparkline
 from bot.store.voices import Record
 from bot.training import Voice
@@ -123,8 +124,8 @@ def _day(moment: float) -> str:
 # --- one of them ----------------------------------------------------------------------------------------------------
 
 
-async def whole(entry: Entry, today: date, budget: BudgetSettings) -> Shown:
-    """All there is of one voice, with its loss curve as a picture where it has one."""
+async def whole(entry: Entry, today: date, budget: BudgetSettings, hundred: Estimate | None) -> Shown:
+    """All there is of one voice, with its loss curve as a picture where it has one; `hundred` is for so many drafts."""
     voice, training = entry.voice, entry.training
     curve = training.loss_curve if training else ()
     picture = None
@@ -137,6 +138,7 @@ async def whole(entry: Entry, today: date, budget: BudgetSettings) -> Shown:
         ("Made", f"<t:{int(voice.created_at)}:f>", True),
         ("Dataset", "none" if voice.dataset_id is None else f"number {voice.dataset_id}", True),
         ("Cost of making it", money(voice.cost, budget) if voice.cost else "nothing", True),
+        ("100 drafts", f"about {money(hundred.dollars, budget)}, an estimate" if hundred else "not known yet", True),
         *((foreign(cut(label, 60)), foreign(cut(value, 200)), True) for label, value in voice.settings),
         ("Drafts", _decisions(entry.record), False),
     ]

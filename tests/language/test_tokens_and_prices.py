@@ -105,7 +105,7 @@ def test_an_unknown_model_elsewhere_costs_the_most(base_url):
 
 def test_the_likely_cost_counts_what_is_cached_from_the_second_call_on():
     def cost(same, calls):
-        return likely_cost("gpt-6-luna", same_tokens=same, other_tokens=100, output_tokens=200, calls=calls)
+        return likely_cost("gpt-6-luna", same_tokens=same, other_tokens=100, output_tokens=200, calls=calls).dollars
 
     assert cost(5_000, 0) == 0.0
     assert cost(5_000, 1) == pytest.approx(chat_cost("gpt-6-luna", 5_100, 200))

@@ -15,6 +15,7 @@ from tenacity import wait_none
 from bot.demo.faults import Fault
 from bot.errors import BudgetReached, ModelQuotaExhausted
 from bot.language.chat import Written
+from bot.language.prices import Estimate
 from bot.pipeline import generate as stage
 from bot.pipeline.generate import Desk, generate
 from bot.pipeline.guards import Kind, PostIndex, defused
@@ -79,8 +80,8 @@ class Script:
     async def most_expensive(self, _voice: Voice, _prompt: str) -> float:
         return 0.001
 
-    async def likely(self, _voice: Voice, _prompt: str, drafts: int) -> float:
-        return 0.0005 * drafts
+    async def likely(self, _voice: Voice, _prompt: str, drafts: int) -> Estimate:
+        return Estimate(120 * drafts, 0.0005 * drafts)
 
 
 async def desk_with(room: Room, script: Script, **options: Any) -> Desk:

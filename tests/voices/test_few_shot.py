@@ -364,7 +364,7 @@ async def test_the_likely_cost_is_close_to_what_a_run_costs(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, long_nights(400))
         desk = await room.desk()
-        likely = await desk.writer.likely(desk.voice, "Write.", 6)
+        likely = (await desk.writer.likely(desk.voice, "Write.", 6)).dollars
         most = await desk.writer.most_expensive(desk.voice, "Write.")
         await everything(generate(desk, job_id=await room.job(), count=6, prompt=None, channel_id=None))
         spent = [dollars for (dollars,) in await room.rows("SELECT spent FROM spending ORDER BY id")]
@@ -383,7 +383,7 @@ async def test_no_drafts_cost_nothing_and_more_cost_more(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(60))
         desk = await room.desk()
-        costs = [await desk.writer.likely(desk.voice, "Write.", drafts) for drafts in (0, 1, 2, 100)]
+        costs = [(await desk.writer.likely(desk.voice, "Write.", drafts)).dollars for drafts in (0, 1, 2, 100)]
         assert costs == sorted(costs)
         assert costs[0] == 0.0
         assert not room.asked("/completions")
@@ -394,7 +394,7 @@ async def test_a_model_of_ones_own_on_this_machine_costs_nothing(tmp_path: Path)
         await store_posts(room.database, nights(60))
         desk = await room.desk()
         voice = await room.few_shot_voice(few_shot_model="qwen3:4b")
-        assert await desk.writer.likely(voice, "Write.", 100) == 0.0
+        assert (await desk.writer.likely(voice, "Write.", 100)).dollars == 0.0
         assert await desk.writer.most_expensive(voice, "Write.") == 0.0
 
 

@@ -103,16 +103,16 @@ async def test_the_likely_cost_goes_by_what_it_was_trained_on(tmp_path: Path):
             1, VoiceKind.FINE_TUNED, "v", BASE, f"{room.address}/v1", made.id, "You write.", "Write.", 0.0, True, 0.0
         )
         trained = TunedWriter(room.service(BASE), room.database)
-        assert await trained.likely(voice, "Write.", 0) == 0.0
+        assert (await trained.likely(voice, "Write.", 0)).dollars == 0.0
         answers = [count(each.assistant) for each in await datasets.training_examples(room.database, made.id)]
         each = chat_cost(BASE, count("You write.Write.") + 15, round(sum(answers) / len(answers)))
-        assert await trained.likely(voice, "Write.", 10) == pytest.approx(10 * each, rel=0.05)
-        assert await trained.likely(voice, "Write.", 10) < 10 * await trained.most_expensive(voice, "Write.")
+        assert (await trained.likely(voice, "Write.", 10)).dollars == pytest.approx(10 * each, rel=0.05)
+        assert (await trained.likely(voice, "Write.", 10)).dollars < 10 * await trained.most_expensive(voice, "Write.")
         # Where the dataset is not known, a draft of ordinary length.
         by_hand = replace(voice, dataset_id=None)
         assert await trained.likely(by_hand, "Write.", 10) == likely_cost(
             BASE, same_tokens=count("You write.") + count("Write.") + 15, other_tokens=0, output_tokens=250, calls=10
         )
         own = replace(voice, model="my-lora")
-        assert await trained.likely(own, "Write.", 10) == 0.0
+        assert (await trained.likely(own, "Write.", 10)).dollars == 0.0
         assert not room.asked("/completions")
