@@ -81,7 +81,7 @@ async def test_another_voice_writes_when_it_is_named(small: World):
     refused = await small.owner.slash(small.channel, "generate", count=1, voice="nobody")
     assert said(refused).startswith("There is no such voice.")
     (choice,) = await small.owner.autocomplete(small.channel, "generate", "voice", "dataset 1")
-    assert choice.value == str(number)
+    assert choice["value"] == str(number)
 
 
 async def test_tags_and_reblogs_are_for_every_draft_or_none_when_that_is_said(tmp_path: Path):
