@@ -47,7 +47,7 @@ from bot.voices.protocol import Writer
 
 _log = logging.getLogger(__name__)
 LIMIT = "the model service's limit"
-AT_ONCE = 8
+AT_ONCE = 10
 _TAG_COST_TOKENS = (2_000, 200)
 _GRACE = 5.0  # seconds for what is under way when a run ends early: it is paid for
 

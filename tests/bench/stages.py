@@ -26,10 +26,11 @@ from bot.language.endpoint import ModelService
 from bot.language.moderation import judge
 from bot.language.tokens import count_many
 from bot.pipeline import closeness, decide
+from bot.pipeline.generate import generate as write
 from bot.pipeline.moderate import moderate as screen
 from bot.pipeline.publish import publish
 from bot.store import drafts as draft_store
-from bot.store import posts, voices
+from bot.store import jobs, posts, voices
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice, VoiceKind
@@ -253,12 +254,34 @@ class _Counting(ModelService):
 
 
 async def generate(folder: Path, size: int) -> Figures:
+    """The whole stage, guards and screening too, as it is and then with one draft at a time."""
     async with _app(folder, Options(openai_seconds=0.3)) as app:
         with stopwatch() as watch:
-            done = await run_job(app, "generate", count=size)
+            await _write_drafts(app, size)
+        with stopwatch() as plain:
+            await _write_drafts(app, size, at_once=1)
+    return Figures(
+        size,
+        watch.wall,
+        [
+            Finding("own time {} ms a draft", 1000 * watch.cpu / size),
+            Finding("{} % of the time of one draft after another", 100 * watch.wall / plain.wall, 100 / 6),
+            Finding("which took {} s", plain.wall),
+        ],
+    )
+
+
+async def _write_drafts(app: App, size: int, **changes: Any) -> None:
+    """Each text is taken as it comes: how often an n-gram copies is no matter of speed."""
+    desk = dataclasses.replace(await app._desk(), rewrites=0, **changes)
+    async with app.database.write() as connection:
+        kind = f"bench {changes}"
+        job = await jobs.insert_job(
+            connection, kind, {}, requested_by="bench", requester_id=None, channel_id=None, now=time.time()
+        )
+    async for progress in write(desk, job_id=job.id, count=size, prompt=None, channel_id=None):
+        done = progress.done
     assert done == size, (done, size)
-    own = 1000 * watch.cpu / size
-    return Figures(size, watch.wall, [Finding("own time {} ms a draft", own)])
 
 
 async def publish_drafts(folder: Path, size: int) -> Figures:
