@@ -15,8 +15,8 @@ from bot.examples import Dataset
 from bot.language.models import describe_model
 from bot.language.prices import Estimate, training_price
 from bot.model_services import ModelServices
-from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost
-from bot.store import spending, voices
+from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost, store_cancelled
+from bot.store import jobs, spending, voices
 from bot.store.audit import record
 from bot.store.database import Database
 from bot.training import Offer, Training, TrainingState, Voice, VoiceKind
@@ -222,7 +222,9 @@ class VoiceDesk:
             ModelError: the service refused, or did not answer usefully.
         """
         training = await self.training_of(job_id)
-        if training.state in {TrainingState.RUNNING, TrainingState.SUCCEEDED}:
+        job = await jobs.get_job(self._database, job_id)
+        is_under_way = job is not None and not job.state.is_final  # somebody let it go on
+        if is_under_way or training.state in {TrainingState.RUNNING, TrainingState.SUCCEEDED}:
             raise NothingToDo(
                 "The files of this training are in use, or have given a voice.", "Stop the training first."
             )
@@ -234,6 +236,7 @@ class VoiceDesk:
             await record(connection, person, "delete training files", f"training {training.id}", now=now)
         if not training.state.is_final:
             training = await trainer.cancel(training)
+            await store_cancelled(self._database, training, now=now)
         training = await trainer.delete_files(training)
         async with self._database.write() as connection:
             await voices.save_training(connection, training, now=now)

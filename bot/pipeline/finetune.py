@@ -104,27 +104,27 @@ async def finetune(course: Course, *, job_id: int, service_job_id: str | None = 
     dataset = await datasets.get_dataset(database, course.offer.dataset_id)
     if dataset is None:
         raise NothingToDo(f"Dataset {course.offer.dataset_id} does not exist.", "Use /examples first.")
-    run = _Run(course, dataset, await _begun(course, dataset, job_id, service_job_id))
+    run = await _begun(course, dataset, job_id, service_job_id)
     try:
         for steps in (run.upload(), run.begin(), run.follow()):
             async with aclosing(steps):
                 async for progress in steps:
                     yield progress
     except ModelError as error:
-        await _gave_up(course, job_id, error)
+        await _gave_up(run, error)
         raise
     async for progress in _ended(course, run.training, dataset):
         yield progress
 
 
-async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: str | None) -> Training:
-    """The job's training, with money set aside for what is not begun at the service yet."""
+async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: str | None) -> _Run:
+    """The job's training as it goes on, with money set aside for what is not begun at the service yet."""
     database, offer = course.database, course.offer
     training = await voices.training_of_job(database, job_id)
+    is_set_aside = await spending.open_entry(database, job_id, _PURPOSE) is not None
     is_to_pay = training is None or training.state in {TrainingState.PREPARING, TrainingState.UPLOADED}
-    is_to_pay = is_to_pay and await spending.open_entry(database, job_id, _PURPOSE) is None
     async with database.write() as connection:
-        if is_to_pay:
+        if is_to_pay and not is_set_aside:
             # A job that somebody began elsewhere is being paid already: what it cost is written down at its end.
             dollars = 0.0 if service_job_id else estimated_cost(dataset, offer.model, offer.epochs, course.token_price)
             await spending.reserve(
@@ -137,13 +137,15 @@ async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: 
                 now=course.clock(),
             )
         if training is None:
-            return await voices.add_training(
+            training = await voices.add_training(
                 connection, offer, job_id=job_id, service_job_id=service_job_id, now=course.clock()
             )
         if training.failure is not None and not training.state.is_final:  # a person lets it go on
             training = replace(training, failure=None, error=None)
             await voices.save_training(connection, training, now=course.clock())
-    return training
+    # A run whose beginning was refused gave its money back: what is set aside still was left by one that was cut off.
+    may_be_begun = training.state is TrainingState.UPLOADED and is_set_aside
+    return _Run(course, dataset, training, may_be_begun)
 
 
 # --- the steps ------------------------------------------------------------------------------------------------
@@ -156,6 +158,8 @@ class _Run:
     course: Course
     dataset: Dataset
     training: Training
+    may_be_begun: bool
+    """Whether an earlier try may have begun it at the service without our knowing."""
 
     async def upload(self) -> AsyncGenerator[Progress]:
         """Upload what is not uploaded yet."""
@@ -235,6 +239,7 @@ class _Run:
                 async for waiting in self._waited(limit, shown()):
                     yield waiting
             except ModelUnavailable as error:
+                self.may_be_begun = self.training.state is TrainingState.UPLOADED
                 tries += 1
                 if tries >= _TRIES:
                     raise
@@ -282,29 +287,34 @@ def why(error: ModelError) -> Failure:
             return Failure.OTHER
 
 
-async def _gave_up(course: Course, job_id: int, error: ModelError) -> None:
+async def _gave_up(run: _Run, error: ModelError) -> None:
     """Note why, and free the money, unless the training may go on at the service.
 
     A training that the service takes from nobody is over, and its files are deleted again: the press that began it was
     told so. One that was refused for another reason goes on from here when its job does.
     """
-    training = await voices.training_of_job(course.database, job_id)
-    if training is None or training.state.is_final:
+    course, training = run.course, run.training
+    if training.state.is_final:
         return
     failed = replace(training, failure=why(error), error=error.sentence)
     is_begun = training.state is TrainingState.RUNNING
-    # Its answer may have been lost: then it goes on at the service, and what was set aside stays so.
-    may_be_begun = training.state is TrainingState.UPLOADED and isinstance(error, ModelUnavailable)
     if failed.failure in {Failure.NOT_AVAILABLE, Failure.UNSAFE, Failure.BAD_FILE} and not is_begun:
         failed = replace(failed, state=TrainingState.FAILED)
-    if failed.failure is Failure.NOT_AVAILABLE and failed.has_files:
-        try:
-            failed = await course.trainer.delete_files(failed)
-        except ModelError as refusal:
-            _log.warning("The files of training %d could not be deleted: %s", training.id, refusal)
-    await _stored(course, failed)
-    if not is_begun and not may_be_begun:
-        await _settle(course, job_id, 0.0, 0)
+    if is_begun or (run.may_be_begun and not failed.state.is_final):
+        await _stored(course, failed)
+    else:
+        await _concluded(course, failed, 0.0)
+    await _take_back(course, failed)
+
+
+async def _take_back(course: Course, training: Training) -> None:
+    """Delete the files of a training that the service takes from nobody. Its end is stored: a crash changes nothing."""
+    if training.failure is not Failure.NOT_AVAILABLE or not training.state.is_final or not training.has_files:
+        return
+    try:
+        await _stored(course, await course.trainer.delete_files(training))
+    except ModelError as refusal:
+        _log.warning("The files of training %d could not be deleted: %s", training.id, refusal)
 
 
 async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncIterator[Progress]:
@@ -315,8 +325,8 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
     elif cost is None:
         cost = estimated_cost(dataset, training.base_model, training.epochs, course.token_price)
     if training.state is not TrainingState.SUCCEEDED or training.fine_tuned_model is None:
-        await _stored(course, training)
-        await _settle(course, training.job_id, cost if trained else 0.0, trained or 0)
+        await _concluded(course, training, cost if trained else 0.0, trained or 0)
+        await _take_back(course, training)
         yield _watching(training, dataset, course)
         raise _failed(training)
     voice = Voice(
@@ -335,11 +345,8 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
         training_id=training.id,
     )
     # Everything the service said is stored before anything is shown.
-    if await voices.voice_of_training(course.database, training.id) is None:
-        async with course.database.write() as connection:
-            await voices.save_training(connection, training, now=course.clock())
-            await voices.add_voice(connection, voice)
-    await _settle(course, training.job_id, cost, trained or 0)
+    is_new = await voices.voice_of_training(course.database, training.id) is None
+    await _concluded(course, training, cost, trained or 0, voice if is_new else None)
     await course.on_success(training)
     facts = [("Voice", voice.name), ("Model", training.fine_tuned_model), ("Cost", f"about ${cost:.2f}")]
     if trained is not None:
@@ -408,17 +415,19 @@ async def cancel_abandoned(
             # The next look tries again; it must not keep those after it from being cancelled.
             _log.warning("Training %d could not be cancelled at the service: %s", training.id, error)
             continue
-        async with database.write() as connection:
-            await voices.save_training(connection, ended, now=clock())
-        await _settle_training(database, ended)
+        await store_cancelled(database, ended, now=clock())
         _log.info("Training %d was cancelled at the service, as asked.", training.id)
 
 
-async def _settle_training(database: Database, training: Training) -> None:
-    """What never began at a service costs nothing; what did is counted as it was set aside, for nobody tells."""
+async def store_cancelled(database: Database, training: Training, *, now: float) -> None:
+    """Store a training that was cancelled from here, with what that means for the money set aside.
+
+    What never began at a service costs nothing; what did is counted as it was set aside, for nobody tells.
+    """
     entry = await spending.open_entry(database, training.job_id, _PURPOSE)
-    if entry is not None and training.service_job_id is None:
-        async with database.write() as connection:
+    async with database.write() as connection:
+        await voices.save_training(connection, training, now=now)
+        if entry is not None and training.service_job_id is None:
             await spending.settle(connection, entry, dollars=0.0)
 
 
@@ -428,10 +437,16 @@ async def _stored(course: Course, training: Training) -> Training:
     return training
 
 
-async def _settle(course: Course, job_id: int, dollars: float, tokens: int) -> None:
-    entry = await spending.open_entry(course.database, job_id, _PURPOSE)
-    if entry is not None:
-        async with course.database.write() as connection:
+async def _concluded(
+    course: Course, training: Training, dollars: float, tokens: int = 0, voice: Voice | None = None
+) -> None:
+    """Store how far a training came, what it cost, and the voice that came of it: a crash must not split them."""
+    entry = await spending.open_entry(course.database, training.job_id, _PURPOSE)
+    async with course.database.write() as connection:
+        await voices.save_training(connection, training, now=course.clock())
+        if voice is not None:
+            await voices.add_voice(connection, voice)
+        if entry is not None:
             await spending.settle(connection, entry, dollars=dollars, input_tokens=tokens)
 
 
