@@ -1,5 +1,5 @@
-"""A service for files and fine-tuning jobs on loopback that does as a script says: any status in any order, and any
-mishap at any call. What it holds (files, jobs) is the truth that a training is measured by."""
+"""A service for files, fine-tuning jobs and writing on loopback that does as a script says: any status in any order,
+and any mishap at any call. What it holds (files, jobs, its bill) is the truth that a training is measured by."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from bot.demo.openai_wire import read_form
+from bot.language.prices import chat_cost
 
 BASE_MODEL = "gpt-4.1-mini-2025-04-14"
 
@@ -88,6 +89,12 @@ class ScriptedService:
         self.killed = asyncio.Event()
         """The bot's process is to die now."""
         self.base_url = ""
+        self.bill = 0.0
+        """Dollars for all trainings and texts ever."""
+        self.training_price = 0.0
+        """Dollars for a million tokens."""
+        self.length = 0.5
+        """Of the texts it writes, as a share of what they may have."""
         self._runner: web.AppRunner | None = None
         self.play(Script())
 
@@ -167,6 +174,8 @@ class ScriptedService:
                 return self._act_on_files(request, raw, names)
             case ["fine_tuning", "jobs", *names]:
                 return self._act_on_jobs(request, raw, names)
+            case ["chat", "completions"]:
+                return self._write(msgspec.json.decode(raw))
             case _:
                 return 404, {"error": {"message": "What is that?", "code": "unknown_url"}}
 
@@ -222,7 +231,22 @@ class ScriptedService:
             **{name: asked.get(name) for name in ("model", "training_file", "validation_file", "metadata", "method")},
         }
         self.jobs.append(job)
+        if self.script.statuses[-1] == "succeeded":
+            tokens = self.script.end.get("trained_tokens")
+            self.bill += tokens * self.training_price / 1_000_000 if isinstance(tokens, int) else 0.0
         return 200, job
+
+    def _write(self, asked: dict[str, Any]) -> tuple[int, object]:
+        """A text of as many tokens as were asked for at most, or about so: what one call may cost is known before."""
+        tokens = int(asked["max_completion_tokens"] * self.length)
+        self.bill += chat_cost(asked["model"], 1, tokens)
+        message = {"role": "assistant", "content": f"text {len(self.calls)}"}
+        return 200, {
+            "id": "c",
+            "model": asked["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": tokens},
+        }
 
     def _look_at_job(self) -> dict[str, Any]:
         job = self.jobs[-1]

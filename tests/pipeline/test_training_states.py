@@ -4,6 +4,7 @@ one job at the service, the outcome that the service tells, and money that is fr
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -76,8 +77,15 @@ class Room:
     dataset_id: int
     job_id: int = 0
     told: list[Training] = field(default_factory=list)
+    price: float = PRICE
+    limit: float = 20.0
+    shift: float = 0.0
+    """By so many seconds the bot's clock is ahead of ours."""
 
-    async def begin(self, script: Script) -> None:
+    def now(self) -> float:
+        return time.time() + self.shift
+
+    async def begin(self, script: Script, kind: str = "finetune") -> None:
         """Another job, and a service that has seen nothing yet."""
         self.scripted.play(script)
         self.told.clear()
@@ -85,7 +93,7 @@ class Room:
             if self.job_id:
                 await jobs.finish_job(connection, self.job_id, JobState.FAILED, progress=None, error=None, now=0.0)
             job = await jobs.insert_job(
-                connection, "finetune", {}, requested_by="k", requester_id=1, channel_id=None, now=0.0
+                connection, kind, {}, requested_by="k", requester_id=1, channel_id=None, now=0.0
             )
         self.job_id = job.id
 
@@ -93,7 +101,7 @@ class Room:
     def service(self) -> ModelService:
         return self.hasty if self.scripted.has_mishaps else self.patient
 
-    def stage(self, *, limit: float = 20.0, poll_seconds: float = 0.0005) -> AsyncIterator[Progress]:
+    def stage(self, *, poll_seconds: float = 0.0005) -> AsyncIterator[Progress]:
         async def remember(training: Training) -> None:
             self.told.append(training)
 
@@ -112,17 +120,19 @@ class Room:
             self.database,
             FineTuned(self.service),
             offer,
-            token_price=PRICE,
-            monthly_limit=limit,
+            token_price=self.price,
+            monthly_limit=self.limit,
             on_success=remember,
             poll_seconds=poll_seconds,
+            clock=self.now,
         )
         return finetune(course, job_id=self.job_id)
 
-    async def live(self, steps: int | None = None) -> BaseException | None:
+    async def live(
+        self, steps: int | None = None, stage: AsyncIterator[Progress] | None = None
+    ) -> BaseException | None:
         """One process's part of the training: to its end, its death over a call, or after so many steps."""
-        stage = self.stage()
-        task = asyncio.create_task(_walked(stage, steps))
+        task = asyncio.create_task(_walked(stage or self.stage(), steps))
         killer = asyncio.create_task(self.scripted.killed.wait())
         await asyncio.wait({task, killer}, return_when=asyncio.FIRST_COMPLETED)
         killer.cancel()
@@ -434,8 +444,10 @@ async def test_a_refusal_while_it_trains_frees_no_money(room: Room):
 
 async def test_without_money_nothing_is_sent_and_with_it_the_same_job_goes_on(room: Room):
     await room.begin(Script())
+    room.limit = ESTIMATE * 0.9
     with pytest.raises(BudgetReached):
-        await anext(room.stage(limit=ESTIMATE * 0.9))
+        await anext(room.stage())
+    room.limit = ESTIMATE * 1.1
     assert room.scripted.calls == []
     assert await room.ledger() == []
     assert await room.live() is None
