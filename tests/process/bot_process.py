@@ -2,7 +2,7 @@
 
 `python -m tests.process.bot_process CONFIG [download]` goes on with whatever was under way, begins a download if asked
 and none is active, prints "up" when it works and "done" when nothing is left to do. A job with an option is asked for
-as `moderate:batch`.
+as `moderate:batch`; a training is offered, and its offer taken, as with the two presses of a person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot.app import App, Pace
 from bot.config import load_settings
-from bot.drafts import DraftState
+from bot.drafts import DraftState, Person
 from bot.errors import JobAlreadyRunning
 from bot.store.drafts import drafts_in
 
@@ -34,6 +34,10 @@ async def main(config: Path, kinds: list[str]) -> None:
     for wanted in kinds:
         kind, *options = wanted.split(":")
         with contextlib.suppress(JobAlreadyRunning):
+            if kind == "finetune":
+                terms = await app.voices.offer()
+                await app.start_training(terms.offer.id, Person(1, "keeper"), None)
+                continue
             parameters = dict.fromkeys(options, True)
             await app.runner.submit(kind, parameters, requested_by="test", requester_id=None, channel_id=None)
     print("up", flush=True)
