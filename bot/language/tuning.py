@@ -451,6 +451,6 @@ def _tuning_job(job: _Job) -> TuningJob:
         trained_tokens=None if tokens is None else int(tokens),
         error_code=code or None if isinstance(code, str) else None,
         error_message=presentable(message) or None if isinstance(message, str) else None,
-        estimated_finish=number(job.estimated_finish),
+        estimated_finish=number(job.estimated_finish) or None,  # 0 where there is nothing to expect
         epochs=None if epochs is None else int(epochs),
     )
