@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import discord
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
+from pydantic import SecretStr
+from tenacity import wait_none
 
 from bot.demo.faults import Fault
 from bot.demo.openai_state import StoredFile
+from bot.demo.openai_wire import read_form
 from bot.demo.tour import walk
 from bot.demo.tumblr_service import LoggedRequest
 from bot.demo.world import World, describe, open_world
 from bot.drafts import UploadState
+from bot.examples import Dataset, Example
+from bot.language import tuning
+from bot.language.endpoint import Endpoint, ModelService
+from bot.language.models import describe_model
+from bot.training import Training, TrainingState
 from bot.tumblr.npf import ReblogSource, post_body
+from bot.voices.fine_tuned import FineTuned
+from bot.voices.protocol import Material
 from cogs.ui.limits import EMBED_TOTAL, length
 from tests.cogs.acts import answer, becomes, hurry_models, said, stage
+from tests.language.conftest import KEY, Server
+from tests.language.conftest import answer as reply
 from tests.openapi import (
     DISCORD,
     OPENAI,
@@ -448,6 +463,192 @@ def test_a_wrong_training_line_is_noticed(openai_spec: Spec, messages: list[dict
     right = [{"role": "user", "content": "Write."}, {"role": "assistant", "content": "Ahoy."}]
     assert line_problems(openai_spec, json.dumps({"messages": right})) == []
     assert line_problems(openai_spec, json.dumps({"messages": messages}))
+
+
+# --- a training, request by request -------------------------------------------------------------------------------
+
+DATASET = Dataset(3, 0.0, "d", "You write.", "Write.", 240, 12, 2, 0, None)
+MATERIAL = Material(
+    DATASET,
+    [Example("Write.", f"night {number}.", 20) for number in range(12)],
+    [Example("Write.", f"night {number}.", 20, held_out=True) for number in range(12, 14)],
+)
+
+
+@pytest.fixture
+async def openai() -> AsyncIterator[Server]:
+    server = Server()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def model(openai: Server) -> AsyncIterator[ModelService]:
+    service = ModelService(Endpoint(openai.base_url, SecretStr(KEY), "gpt-4.1-mini"), wait=wait_none())
+    yield service
+    await service.close()
+
+
+async def _train_with_everything(model: ModelService) -> None:
+    """Each request that a training may come to."""
+    trainer = FineTuned(model)
+    await describe_model(model)
+    training = Training(7, 1, 3, model.endpoint.base_url, "gpt-4.1-mini", 2, TrainingState.PREPARING, suffix="lamp")
+    for _ in range(2):
+        training = await trainer.prepare(training, MATERIAL, lambda _, __: None)
+    training = await trainer.train(training)
+    for act in (trainer.poll, trainer.pause, trainer.resume, trainer.cancel, trainer.delete_files):
+        training = await act(training)
+
+
+async def test_openai_takes_every_request_of_a_training(openai: Server, model: ModelService, openai_spec: Spec):
+    await _train_with_everything(model)
+    reached: set[tuple[str, str]] = set()
+    for seen in openai.seen:
+        path = seen.path.removeprefix("/v1")
+        is_form = seen.headers["Content-Type"].startswith("multipart/") if seen.raw else False
+        body = json.loads(seen.raw) if seen.raw and not is_form else None
+        assert openai_problems(openai_spec, Sent(seen.method, path, seen.query, body)) == []
+        reached.add((seen.method, template_of(openai_spec, seen.method, path)))
+    job = "/fine_tuning/jobs/{fine_tuning_job_id}"
+    assert reached == {
+        ("GET", "/models/{model}"),
+        ("GET", "/files"),
+        ("POST", "/files"),
+        ("GET", "/files/{file_id}"),
+        ("DELETE", "/files/{file_id}"),
+        ("GET", "/fine_tuning/jobs"),
+        ("POST", "/fine_tuning/jobs"),
+        ("GET", job),
+        ("GET", f"{job}/events"),
+        ("POST", f"{job}/pause"),
+        ("POST", f"{job}/resume"),
+        ("POST", f"{job}/cancel"),
+    }
+
+
+async def test_a_job_is_asked_for_with_all_that_openai_should_know(openai: Server, model: ModelService):
+    await _train_with_everything(model)
+    (asked,) = [seen.body for seen in openai.seen if (seen.method, seen.path) == ("POST", "/v1/fine_tuning/jobs")]
+    assert asked == {
+        "model": "gpt-4.1-mini",
+        "training_file": "file-1",
+        "validation_file": "file-1",
+        "suffix": "lamp",
+        "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+        "metadata": {"tumblrbot_training": "7"},
+    }
+
+
+async def test_both_files_go_up_as_openai_takes_them(openai: Server, model: ModelService, openai_spec: Spec):
+    await _train_with_everything(model)
+    uploads = [seen for seen in openai.seen if (seen.method, seen.path) == ("POST", "/v1/files")]
+    assert len(uploads) == 2
+    for upload, count in zip(uploads, (12, 2), strict=True):
+        fields = read_form(upload.headers["Content-Type"], upload.raw)
+        assert set(fields) == {"purpose", "file", "expires_after[anchor]", "expires_after[seconds]"}
+        lines = fields["file"].content.decode().splitlines()
+        assert len(lines) == count
+        assert not [found for line in lines if (found := line_problems(openai_spec, line))]
+        form = {
+            "purpose": fields["purpose"].content.decode(),
+            "file": fields["file"].content.decode(),
+            "expires_after": {
+                "anchor": fields["expires_after[anchor]"].content.decode(),
+                "seconds": int(fields["expires_after[seconds]"].content),
+            },
+        }
+        assert problems(request_body_validator(openai_spec, "POST", "/files", "multipart/form-data"), form) == []
+
+
+def described(spec: Spec, path: str, method: str, schema: str | None = None) -> list[dict[str, Any]]:
+    """The answers that the description gives as examples: of a call, and of what it answers with."""
+    examples = spec.document["paths"][path][method].get("x-oaiMeta", {}).get("examples") or []
+    examples = examples if isinstance(examples, list) else [examples]
+    texts = [example["response"] for example in examples if example.get("response")]
+    if schema is not None:
+        texts.append(spec.document["components"]["schemas"][schema]["x-oaiMeta"]["example"])
+    # They are written by hand: one lacks a comma, others have one too many, which YAML does not mind.
+    return [yaml.safe_load(re.sub(r'(["\d}\]])[ ]*\n(\s*")', r"\1,\n\2", text)) for text in texts]
+
+
+JOB_PATH = "/fine_tuning/jobs/{fine_tuning_job_id}"
+
+
+async def test_every_job_in_the_description_is_read(openai: Server, model: ModelService, openai_spec: Spec):
+    found = [
+        *described(openai_spec, "/fine_tuning/jobs", "post", "FineTuningJob"),
+        *described(openai_spec, JOB_PATH, "get"),
+        *[one for act in ("cancel", "pause", "resume") for one in described(openai_spec, f"{JOB_PATH}/{act}", "post")],
+    ]
+    assert len(found) >= 10
+    for example in found:
+        openai.replies = [reply(example)]
+        job = await tuning.get_job(model, "ftjob-1")
+        assert (job.id, job.status) == (example["id"], example["status"])
+        assert job.fine_tuned_model == example.get("fine_tuned_model")
+        assert job.trained_tokens == example.get("trained_tokens")
+        assert (job.error_code, job.error_message) == (None, None)
+        assert job.estimated_finish is None, "none of them tells when it ends; one says 0"
+        used = example.get("method", {}).get("supervised", {}).get("hyperparameters") or example.get("hyperparameters")
+        asked = (used or {}).get("n_epochs")
+        assert job.epochs == (asked if isinstance(asked, int) else None)
+
+
+async def test_every_list_of_jobs_in_the_description_is_read(openai: Server, model: ModelService, openai_spec: Spec):
+    (listing,) = described(openai_spec, "/fine_tuning/jobs", "get")
+    # The example goes on with an ellipsis.
+    jobs = [job for job in listing["data"] if isinstance(job, dict) and "id" in job]
+    openai.replies = [reply({"data": jobs, "has_more": False})]
+    found = await tuning.find_jobs(model, jobs[0]["training_file"], marker="7")
+    assert [job.id for job in found] == [job["id"] for job in jobs]
+
+
+async def test_every_event_in_the_description_is_read(openai: Server, model: ModelService, openai_spec: Spec):
+    listing, single = described(openai_spec, f"{JOB_PATH}/events", "get", "FineTuningJobEvent")
+    events = [*listing["data"], single]
+    openai.replies = [reply({"data": events, "has_more": False})]
+    log = await tuning.read_log(model, "ftjob-1")
+    assert [(event.at, event.text) for event in log.events] == [
+        (event["created_at"], event["message"]) for event in reversed(events)
+    ]
+
+
+async def test_every_checkpoint_in_the_description_has_the_figures_of_an_event(
+    openai: Server, model: ModelService, openai_spec: Spec
+):
+    """The bot takes its curve from the events, whose figures bear the same names; checkpoints it does not ask for."""
+    *_, single = described(openai_spec, f"{JOB_PATH}/checkpoints", "get", "FineTuningJobCheckpoint")
+    metrics = {"type": "metrics", "data": single["metrics"]}
+    openai.replies = [reply({"data": [metrics], "has_more": False})]
+    log = await tuning.read_log(model, "ftjob-1")
+    assert log.loss == ((88, 0.478),)
+    assert log.held_out_loss == ((88, 0.567),), "of the whole held-out part, where it is given"
+
+
+async def test_every_model_in_the_description_is_read(openai: Server, model: ModelService, openai_spec: Spec):
+    (listing,) = described(openai_spec, "/models", "get")
+    found = [*described(openai_spec, "/models/{model}", "get", "Model"), *listing["data"]]
+    for example in found:
+        openai.replies = [reply(example)]
+        card = await describe_model(model)
+        told = example["shutdown_date"]
+        assert (card.id, card.shutdown_date) == (example["id"], date.fromisoformat(told) if told else None)
+
+
+async def test_every_file_in_the_description_is_read(openai: Server, model: ModelService, openai_spec: Spec):
+    """None of them has a status: such a file counts as looked at."""
+    (uploaded, _) = described(openai_spec, "/files", "post", "OpenAIFile")
+    openai.replies = [reply(uploaded)]
+    assert await tuning.upload_training_file(model, "a.jsonl", b"{}") == uploaded["id"]
+    (listing,) = described(openai_spec, "/files", "get")
+    for example in listing["data"]:
+        openai.replies = [reply({"data": listing["data"], "has_more": False})]
+        assert await tuning.find_file(model, example["filename"]) is not None
+    (single,) = described(openai_spec, "/files/{file_id}", "get")
+    openai.replies = [reply(single)]
+    await tuning.wait_until_processed(model, single["id"], deadline=0)
 
 
 # --- Tumblr -------------------------------------------------------------------------------------------------------
