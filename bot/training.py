@@ -121,6 +121,14 @@ class Training:
     failure: Failure | None = None
     cost: float | None = None
     files_deleted: bool = False
+    created_at: float = 0.0
+
+    def file_name(self, part: str) -> str:
+        """What the file of a part is called at a service, where a run after a crash finds it by that.
+
+        No other file has this name: numbers begin anew in another database, and two bots may share an account.
+        """
+        return f"tumblrbot-{part}-{self.id}-dataset-{self.dataset_id}-{round(self.created_at * 1_000_000):x}.jsonl"
 
     @property
     def has_files(self) -> bool:

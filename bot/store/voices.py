@@ -252,6 +252,7 @@ async def add_training(
         suffix=offer.suffix,
         activate=offer.activate,
         service_job_id=service_job_id,
+        created_at=now,
     )
 
 
@@ -381,4 +382,5 @@ def _training(row: sqlite3.Row) -> Training:
         failure=Failure(row["failure"]) if row["failure"] else None,
         cost=row["cost"],
         files_deleted=bool(row["files_deleted"]),
+        created_at=row["created_at"],
     )

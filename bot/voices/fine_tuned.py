@@ -44,7 +44,7 @@ class FineTuned:
         return replace(after, state=TrainingState.UPLOADED) if is_whole else after
 
     async def _uploaded(self, training: Training, part: str, material: Material, sent: Sent) -> str:
-        name = f"tumblrbot-{part}-{training.id}-dataset-{material.dataset.id}.jsonl"
+        name = training.file_name(part)
         found = await tuning.find_file(self._service, name)
         if found is not None:
             return found

@@ -101,13 +101,13 @@ class TogetherTuned:
             ModelError: Together refused, or did not answer usefully.
         """
         for file_id, part in ((training.file_id, "training"), (training.held_out_file_id, "held-out")):
-            there = file_id or await together.find_file(self._service, _file_name(training, part))
+            there = file_id or await together.find_file(self._service, training.file_name(part))
             if there is not None:
                 await delete_file(self._service, there)  # the one call that is the same as OpenAI's
         return replace(training, files_deleted=True)
 
     async def _uploaded(self, training: Training, part: str, material: Material, sent: Sent) -> str:
-        name = _file_name(training, part)
+        name = training.file_name(part)
         found = await together.find_file(self._service, name)
         if found is not None:
             return found
@@ -127,10 +127,6 @@ class TogetherTuned:
             suffix=training.suffix,
             epochs=training.epochs,
         )
-
-
-def _file_name(training: Training, part: str) -> str:
-    return f"tumblrbot-{part}-{training.id}-dataset-{training.dataset_id}.jsonl"
 
 
 def _lines(developer_message: str, examples: Sequence[Example]) -> bytes:

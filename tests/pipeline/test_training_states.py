@@ -378,6 +378,24 @@ async def test_a_death_before_the_end_is_told_tells_it_again(room: Room):
     assert sum(voice.training_id == room.told[0].id for voice in await voices.all_voices(room.database)) == 1
 
 
+async def test_files_and_jobs_of_an_earlier_database_or_another_bot_are_not_taken_for_ours(room: Room):
+    """Its trainings are numbered from 1 as well, and the account at the service may be the same."""
+    await room.begin(Script())
+    assert await room.live() is None
+    files, made = room.scripted.files, room.scripted.jobs
+    async with room.database.write() as connection:
+        await connection.execute("DELETE FROM voices")
+        await connection.execute("DELETE FROM trainings")
+        await connection.execute("DELETE FROM sqlite_sequence WHERE name = 'trainings'")
+    await room.begin(Script())
+    room.scripted.files += files
+    room.scripted.jobs += made
+    assert await room.live() is None
+    assert (await room.training()).id == 1
+    assert len(room.scripted.files) == 4
+    assert len(room.scripted.jobs) == 2
+
+
 # --- refused on the way -----------------------------------------------------------------------------------------
 
 CALLS = ["look for the training file", "upload it", "look for the held-out file", "upload it", "look at the one",
