@@ -86,17 +86,21 @@ async def _holds(room: Room, runs: list[Run], trainings: float, model: str, pric
 
 
 async def _no_month_passes_its_cap(room: Room) -> None:
-    months = "SELECT strftime('%m', at, 'unixepoch') AS month"
+    estimate = TOKENS * room.price / 1_000_000
     async with room.database.read() as connection:
+        # A text costs at most what was reserved for it; a training may cost more than was estimated.
         ledger = await connection.execute_fetchall(
-            f"{months}, sum(coalesce(spent, reserved)), sum(max(0, coalesce(spent, 0) - reserved)) FROM spending GROUP BY 1"
+            """
+            SELECT strftime('%m', at, 'unixepoch'), sum(coalesce(spent, reserved)),
+                sum(CASE purpose WHEN 'fine-tuning' THEN max(0, coalesce(spent, 0) - ?) ELSE 0 END)
+            FROM spending GROUP BY 1
+            """,
+            (estimate,),
         )
-        allowed = dict(
-            [
-                tuple(row)
-                for row in await connection.execute_fetchall(f"{months}, sum(dollars) FROM allowances GROUP BY 1")
-            ]
+        allowances = await connection.execute_fetchall(
+            "SELECT strftime('%m', at, 'unixepoch'), sum(dollars) FROM allowances GROUP BY 1"
         )
+    allowed = {row[0]: row[1] for row in allowances}
     for month, used, beyond in ledger:
         assert used <= room.limit + allowed.get(month, 0.0) + beyond + 1e-9
     # The service's own bill: what is not settled was reserved, and only a training that is under way may cost more.
