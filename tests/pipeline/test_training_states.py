@@ -479,6 +479,13 @@ async def test_a_file_that_is_not_ready_is_waited_for_quietly(room: Room, refusa
     assert len(room.scripted.jobs) == 1
 
 
+async def test_the_job_is_asked_for_once_both_files_are_ready(room: Room):
+    await room.begin(Script(file_statuses=["uploaded", "novel", "processed"]))
+    assert await room.live() is None
+    assert [file.statuses for file in room.scripted.files] == [["processed"], ["processed"]]
+    assert room.scripted.made("POST", "/jobs") == 1
+
+
 async def test_a_file_that_never_gets_ready_is_kept_for_another_try(room: Room):
     await room.begin(Script(refusals=["processing"] * 8))
     assert isinstance(await room.live(), ModelError)
