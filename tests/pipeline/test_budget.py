@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bot.drafts import Person, UploadState
 from bot.errors import BudgetReached
 from bot.pipeline.generate import Desk, Tagging, generate
+from bot.pipeline.guards import Guards, PostIndex
 from bot.store import spending, voices
 from bot.training import Voice, VoiceKind
 from bot.voices.fine_tuned import FineTuned
@@ -123,6 +124,7 @@ def _desk(room: Room, voice: Voice) -> Desk:
         voice=voice,
         writer=FineTuned(room.service),
         tagging=Tagging(room.service, "Name tags.", 0.3),
+        guards=Guards(room.database, PostIndex(), allowed_phrases=(), screener=None),
         blog="keeper",
         upload_state=UploadState.DRAFT,
         monthly_limit=room.limit,
