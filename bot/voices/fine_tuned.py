@@ -6,7 +6,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from http import HTTPStatus
 
+from bot.errors import ModelRefused
 from bot.examples import Dataset, Example, training_line
 from bot.language import tuning
 from bot.language.endpoint import ModelService
@@ -87,7 +89,7 @@ class FineTuned:
             ModelError: the service did not answer usefully.
         """
         job = await tuning.get_job(self._service, _job_id(training))
-        log = await tuning.read_log(self._service, job.id)
+        log = await self._log_of(job)
         known = replace(
             training,
             service_state=job.status,
@@ -107,6 +109,15 @@ class FineTuned:
             return replace(known, state=TrainingState.CANCELLED)
         failure, reason = _why(job, log)
         return replace(known, state=TrainingState.FAILED, failure=failure, error=reason)
+
+    async def _log_of(self, job: tuning.TuningJob) -> tuning.Log:
+        """What the job's events tell; nothing at a service that has no such page."""
+        try:
+            return await tuning.read_log(self._service, job.id)
+        except ModelRefused as refusal:
+            if refusal.status != HTTPStatus.NOT_FOUND:
+                raise
+            return tuning.Log()
 
     async def cancel(self, training: Training) -> Training:
         """Cancel the job at the service, including one that a crash kept us from noting down.

@@ -261,3 +261,11 @@ async def test_a_job_that_runs_at_the_service_already_is_followed(tmp_path: Path
         assert voice is not None
         assert "mine" in voice.model
         assert await spending.spent_on_job(room.database, room.job_id) == pytest.approx(voice.cost)
+
+
+async def test_a_service_without_events_is_followed_by_its_job_alone(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        room.openai.faults.schedule(Fault("GET", "/v1/fine_tuning/jobs/*/events", "status", 404, {}, times=999))
+        last = (await everything(room.run()))[-1]
+        assert last.line == "Done: the new voice is active."
+        assert not last.curve
