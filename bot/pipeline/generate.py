@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -47,7 +48,9 @@ from bot.voices.protocol import Writer
 
 _log = logging.getLogger(__name__)
 LIMIT = "the model service's limit"
-AT_ONCE = 10
+AT_ONCE = 16
+_BEGIN_WITH = 4
+_AS_FAST = 1.8  # times the fastest answer: where answers take longer than that, the service works on them in turn
 _TAG_COST_TOKENS = (2_000, 200)
 _GRACE = 5.0  # seconds for what is under way when a run ends early: it is paid for
 
@@ -89,7 +92,7 @@ class Desk:
     rewrites: int = 2
     """How often a text is written anew that the guards do not let through."""
     at_once: int = AT_ONCE
-    """Drafts that are written at a time, until the service asks for fewer calls."""
+    """The most drafts that are written at a time; fewer where the service asks for that, or becomes slower by it."""
 
     @property
     def purse(self) -> Purse:
@@ -124,6 +127,8 @@ class _Made:
     tags: tuple[str, ...]
     parent: Parent | None
     held_back: bool
+    seconds: float
+    """How long the voice took for the last text; 0 where that was written before."""
 
 
 async def generate(
@@ -148,7 +153,8 @@ async def generate(
     left = deque(
         _Turn(f"job {job_id}, slot {slot}", job_id, slot, channel_id) for slot in range(count) if slot not in written
     )
-    run = _Run(desk, source, left, done=len(written), total=count, job_id=job_id, at_once=desk.at_once)
+    run = _Run(desk, source, left, done=len(written), total=count, job_id=job_id)
+    run.at_once = min(_BEGIN_WITH, desk.at_once)
     async with aclosing(run.write_all()) as steps:
         async for progress in steps:
             yield progress
@@ -176,14 +182,19 @@ class _Run:
     done: int
     total: int
     job_id: int
-    at_once: int
+    at_once: int = 1
+    fastest: float = math.inf
     preview: Preview | None = None
     held_back: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: dict[asyncio.Task[_Made], _Turn] = field(default_factory=dict[asyncio.Task[_Made], _Turn])
 
     async def write_all(self) -> AsyncGenerator[Progress]:
-        """Write what is left, `at_once` at a time; fewer from then on where the service asks for fewer calls."""
+        """Write what is left, `at_once` at a time: one more after each that was as fast as the fastest.
+
+        Fewer where the service asks for fewer calls, or where it takes longer the more it is asked at once, as one on
+        the owner's own machine does: the last of many calls would not be answered in time.
+        """
         resume_at = 0.0
         failure: BotError | None = None
         try:
@@ -230,6 +241,10 @@ class _Run:
 
     def _show(self, made: _Made) -> None:
         self.done += 1
+        if made.seconds:
+            self.fastest = min(self.fastest, made.seconds)
+            is_as_fast = made.seconds <= self.fastest * _AS_FAST
+            self.at_once = min(max(1, self.at_once + (1 if is_as_fast else -1)), self.desk.at_once)
         self.held_back += made.held_back
         reblogs = f", to reblog a post of {made.parent.blog_name}" if made.parent else ""
         held = ", held back by the guards" if made.held_back else ""
@@ -330,9 +345,11 @@ async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, stop: asynci
     """
     texts = await writings.writings_of(desk.database, turn.name)
     request = _Request(texts[0].prompt, texts[0].parent, texts[0].note) if texts else await source.request(turn.name)
+    asked, seconds = time.monotonic(), 0.0
     while True:
         if not texts:
             texts.append(await _paid_text(desk, request, turn, 0))
+            seconds = time.monotonic() - asked
         newest = texts[-1]
         checked = await desk.guards.check(newest.text, cut_off=newest.cut_off)
         async with desk.guards.turn:
@@ -346,10 +363,12 @@ async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, stop: asynci
                 break
         kinds = ", ".join(finding.kind for finding in checked.findings if finding.kind in HOLDING)
         _log.info("A text for %s is written anew: %s.", turn.name, kinds)
+        asked = time.monotonic()
         texts.append(await _paid_text(desk, request, turn, len(texts)))
+        seconds = time.monotonic() - asked
     # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
     tags = await _tag(desk, draft_id, checked.text, turn.job_id)
-    return _Made(checked.text, tags, request.parent, not checked.is_clear)
+    return _Made(checked.text, tags, request.parent, not checked.is_clear, seconds)
 
 
 async def _paid_text(desk: Desk, request: _Request, turn: _Turn, number: int) -> Writing:

@@ -77,6 +77,7 @@ class FewShot:
         self._service = service
         self._seed = seed
         self._reading = asyncio.Lock()
+        self._choosing = asyncio.Lock()
         self._texts: list[str] | None = None
         self._index: Index | None = None
         self._stable: dict[int, Shown] = {}  # by the number of halvings
@@ -154,14 +155,15 @@ class FewShot:
     async def _stable_part(self, halvings: int) -> Shown:
         """Half recent posts, half drawn at random, in a fixed order."""
         texts = await self._read()
-        if halvings not in self._stable:
-            recent = range(len(texts))[: int(STABLE_POSTS * _RECENT_SHARE)]
-            dice = random.Random(self._seed)  # noqa: S311 - a choice of posts, not a secret
-            chosen = [*recent, *_drawn(dice, range(len(texts)), STABLE_POSTS - len(recent), without=set(recent))]
-            dice.shuffle(chosen)
-            part = await asyncio.to_thread(shown, texts, chosen, STABLE_TOKENS >> halvings, at_least_one=True)
-            self._stable[halvings] = part
-        return self._stable[halvings]
+        async with self._choosing:  # drafts that are written at once need it once
+            if halvings not in self._stable:
+                recent = range(len(texts))[: int(STABLE_POSTS * _RECENT_SHARE)]
+                dice = random.Random(self._seed)  # noqa: S311 - a choice of posts, not a secret
+                chosen = [*recent, *_drawn(dice, range(len(texts)), STABLE_POSTS - len(recent), without=set(recent))]
+                dice.shuffle(chosen)
+                part = await asyncio.to_thread(shown, texts, chosen, STABLE_TOKENS >> halvings, at_least_one=True)
+                self._stable[halvings] = part
+            return self._stable[halvings]
 
     async def _read(self) -> list[str]:
         async with self._reading:

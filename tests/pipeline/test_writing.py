@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -107,12 +108,34 @@ async def test_so_many_are_written_at_a_time_and_each_once(tmp_path: Path):
         script = Script([], seconds=0.02)
         last = (await everything(run(await desk_with(room, script, at_once=6), await room.job(), 20)))[-1]
         assert last.line == "Done: 20 drafts wait for your decision."
-        assert 2 < script.most_at_once <= 6, "the guards of some take their time meanwhile"
+        assert 2 < script.most_at_once <= 6
         assert len(script.asked) == 20
         assert len({text for text, *_ in await found(room)}) == 20
         assert len(set(script.asked)) == 20, "each has a seed of its own"
         assert [row[0] for row in await room.rows("SELECT seed FROM drafts ORDER BY seed")] == sorted(script.asked)
         assert await room.rows("SELECT count(*) FROM writings") == [(0,)]
+
+
+async def test_a_service_that_works_on_calls_in_turn_is_not_asked_for_many_at_once(tmp_path: Path):
+    """As a model on the owner's own machine does: the more it is asked at once, the later the last is answered."""
+
+    class OneAfterAnother(Script):
+        def __init__(self) -> None:
+            super().__init__([])
+            self.turn = asyncio.Lock()
+
+        async def write(self, voice: Voice, prompt: str, *, seed: int) -> Written:
+            async with self.turn:
+                await asyncio.sleep(0.05)
+            return await super().write(voice, prompt, seed=seed)
+
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script, most = OneAfterAnother(), 0
+        async for progress in run(await desk_with(room, script, at_once=16), await room.job(), 24):
+            if progress.done >= 8 and (found := re.search(r"(\d+) at a time", progress.line)):
+                most = max(most, int(found[1]))
+        assert 1 <= most <= 6
 
 
 async def test_fewer_at_a_time_once_the_service_asks_for_fewer_calls(tmp_path: Path):
@@ -181,8 +204,9 @@ async def test_stopped_in_the_middle_what_is_under_way_is_kept_and_nothing_more_
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert len(script.asked) == 5
-        assert len(await found(room)) == 5
+        asked = len(script.asked)
+        assert asked >= 5
+        assert len(await found(room)) == asked
         assert await spending.open_entry(room.database, job, "writing") is None
 
 
