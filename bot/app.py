@@ -25,14 +25,15 @@ from bot.config import (
     with_options,
     write_options,
 )
-from bot.drafts import Draft, Person
+from bot.draft_desk import DraftDesk
+from bot.drafts import Person
 from bot.errors import BotError, NothingToDo, OptionRefused, SettingsError
 from bot.jobs.background import Background, report_unexpected
 from bot.jobs.runner import JSON, Job, JobRunner
 from bot.language.endpoint import ModelService
 from bot.language.prices import Estimate
 from bot.model_services import ModelServices
-from bot.pipeline import decide, screening
+from bot.pipeline import screening
 from bot.pipeline.download import Wanted, download
 from bot.pipeline.examples import ExampleRules, make_examples
 from bot.pipeline.finetune import cancel_abandoned, finetune
@@ -41,12 +42,12 @@ from bot.pipeline.guards import Guards, PostIndex
 from bot.pipeline.moderate import InBatches, moderate
 from bot.pipeline.moderate_batches import look_after_batches
 from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, publish
+from bot.pipeline.remove import remove
 from bot.pipeline.retention import delete_posts, keep_retention
 from bot.pipeline.screening import Flagged, Screening
 from bot.progress import Progress
 from bot.shutdown_watch import ShutdownWatch
 from bot.store import consents, jobs, spending, voices
-from bot.store import drafts as draft_store
 from bot.store import posts as post_store
 from bot.store.audit import record
 from bot.store.consents import Consent
@@ -122,6 +123,7 @@ class App:
         self._next_purge = 0.0  # unix seconds
         self._services = ModelServices(lambda: self.settings)
         self._voices: VoiceDesk | None = None
+        self._drafts: DraftDesk | None = None
         self._post_index = PostIndex()
         # There from `start()` on:
         self.register: VoiceRegister
@@ -164,6 +166,13 @@ class App:
             raise RuntimeError("the app has not been started")
         return self._voices
 
+    @property
+    def drafts(self) -> DraftDesk:
+        """What people do about drafts. Raises RuntimeError before `start()`."""
+        if self._drafts is None:
+            raise RuntimeError("the app has not been started")
+        return self._drafts
+
     async def start(self) -> None:
         """Open the store and go on with whatever was under way.
 
@@ -190,6 +199,14 @@ class App:
             clock=self.clock,
         )
         self.watch = ShutdownWatch(*parts, settings=lambda: self.settings, clock=self.clock)
+        self._drafts = DraftDesk(
+            self._database,
+            settings=lambda: self.settings,
+            changed=self.drafts_changed,
+            to_upload=self._to_upload,
+            to_rewrite=self._to_rewrite,
+            clock=self.clock,
+        )
         await self.account.recall_quota()
         await self.background.start()
         stages = {
@@ -212,6 +229,7 @@ class App:
             ("Tumblr's quota", self.account.quota_changed, self.account.keep_quota),
             ("retention", self._to_purge, self._keep_retention),
             ("shutdown dates", self._to_watch, self.watch.look),
+            ("expiry of drafts", asyncio.Event(), self._drafts.let_expire),
         ):
             self.background.spawn(name, self._keep(name, wake, work))
 
@@ -238,36 +256,6 @@ class App:
 
     # --- what a person's press does ---------------------------------------------------------------------------
 
-    async def approve(self, draft_id: int, person: Person) -> Draft:
-        """Record the approval and let the courier take the draft to the blog. Raises DraftDecided."""
-        draft = await decide.approve(self.database, draft_id, person, now=self.clock())
-        self._to_upload.set()
-        return self._changed(draft)
-
-    async def reject(self, draft_id: int, person: Person) -> Draft:
-        """Record the rejection. Raises DraftDecided."""
-        return self._changed(await decide.reject(self.database, draft_id, person, now=self.clock()))
-
-    async def edit(self, draft_id: int, person: Person, *, text: str, tags: str) -> Draft:
-        """Record the new text. Raises DraftDecided."""
-        return self._changed(await decide.edit(self.database, draft_id, person, text=text, tags=tags, now=self.clock()))
-
-    async def regenerate(self, draft_id: int, person: Person) -> Draft:
-        """Record the wish for another text and have it written. Raises DraftDecided."""
-        draft = await decide.regenerate(self.database, draft_id, person, now=self.clock())
-        self._to_rewrite.set()
-        return self._changed(draft)
-
-    async def confirm_uploaded(self, draft_id: int, person: Person) -> Draft:
-        """Record that a person has seen the draft on the blog. Raises DraftDecided."""
-        return self._changed(await decide.confirm_uploaded(self.database, draft_id, person, now=self.clock()))
-
-    async def send_again(self, draft_id: int, person: Person) -> Draft:
-        """Record that a person has missed the draft on the blog, and send it. Raises DraftDecided."""
-        draft = await decide.send_again(self.database, draft_id, person, now=self.clock())
-        self._to_upload.set()
-        return self._changed(draft)
-
     async def change_options(self, values: Mapping[str, object], person: Person) -> str:
         """Put options (dotted names) into force and into config.toml; returns a sentence if that will not last.
 
@@ -291,12 +279,6 @@ class App:
         allowed = [each.blog_name for each in await consents.consents(self.database) if each.revoked_at is None]
         here = [blog.name for blog in await post_store.blogs(self.database)]
         return list(dict.fromkeys([*own, *allowed, *here]))
-
-    async def show_again(self, draft_id: int, channel_id: int) -> None:
-        """Post the draft's message anew, in this channel."""
-        async with self.database.write() as connection:
-            await draft_store.show_again(connection, draft_id, channel_id)
-        self.drafts_changed.set()
 
     async def cancel_job(self, job_id: int, person: Person) -> Job | None:
         """Stop a job; its training or batches are then cancelled at the service too. None when there is no such job."""
@@ -446,10 +428,6 @@ class App:
             channel_id=channel_id,
             beside=beside,
         )
-
-    def _changed(self, draft: Draft) -> Draft:
-        self.drafts_changed.set()
-        return draft
 
     # --- screening --------------------------------------------------------------------------------------------
 
@@ -666,11 +644,21 @@ class App:
             self.tumblr,
             look_after=self.pace.look_after,
             retry_after=self.pace.retry_after,
+            spacing=self.drafts.rules.spacing,
             clock=self.clock,
         ):
             self.drafts_changed.set()
             due = progress.wait_until
-        return due
+        # Deletions take turns with uploads: a post that is looked for must not be on its way.
+        removals_due = await remove(
+            self.database,
+            self.tumblr,
+            look_after=self.pace.look_after,
+            retry_after=self.pace.retry_after,
+            clock=self.clock,
+        )
+        self.drafts_changed.set()
+        return min((moment for moment in (due, removals_due) if moment is not None), default=None)
 
     async def _rewrite(self) -> None:
         if await rewrite_replaced(self.database, self._desk):

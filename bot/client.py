@@ -14,7 +14,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.app import App
-from bot.errors import BotError, DiscordPermissionMissing, NotAllowed, OwnerOnly, UnexpectedFailure
+from bot.errors import BotError, DecidersOnly, DiscordPermissionMissing, NotAllowed, OwnerOnly, UnexpectedFailure
 from bot.jobs.background import report_unexpected
 from bot.store.facts import get_fact, set_fact
 
@@ -33,6 +33,7 @@ COGS = (
     "cogs.status",
     "cogs.connect",
     "cogs.consent",
+    "cogs.data",
 )
 _FINGERPRINT = "commands registered"
 
@@ -107,6 +108,13 @@ class Client(commands.Bot):
             return False
         return any(role.id in settings.reviewer_role_ids for role in user.roles)
 
+    def decides(self, user: discord.abc.User) -> bool:
+        """Whether this person, who may use the bot, may decide about drafts too."""
+        roles = self.app.settings.review.decider_role_ids
+        if not roles or self.owns(user):
+            return True
+        return isinstance(user, discord.Member) and any(role.id in roles for role in user.roles)
+
     async def _owners_of_application(self) -> frozenset[int]:
         application = await self.application_info()
         if application.team is not None:
@@ -169,6 +177,16 @@ def require_owner(interaction: discord.Interaction[Client]) -> None:
     """
     if not interaction.client.owns(interaction.user):
         raise OwnerOnly
+
+
+def require_decider(interaction: discord.Interaction[Client]) -> None:
+    """For what changes a draft.
+
+    Raises:
+        DecidersOnly: somebody else is acting.
+    """
+    if not interaction.client.decides(interaction.user):
+        raise DecidersOnly
 
 
 async def explain(interaction: discord.Interaction[Client], error: BaseException) -> None:

@@ -205,6 +205,13 @@ Currency = Annotated[
     _Blank,
     Allowed("NAME", 'the code or the sign of a currency, such as EUR, or "" for none'),
 ]
+Hour = Annotated[
+    int | None,
+    Field(ge=0, le=23),
+    BeforeValidator(_strip),
+    _Blank,
+    Allowed("HOUR", 'a whole number from 0 to 23, or "" for none'),
+]
 Snowflake = Annotated[
     int | None,
     BeforeValidator(_read_snowflake),
@@ -369,6 +376,37 @@ class GuardSettings(Section):
     )
 
 
+class ReviewSettings(Section):
+    approvals: FromOne = Field(
+        default=1, description="How many people have to approve a draft before it goes to the blog."
+    )
+    decider_role_ids: Snowflakes = Field(
+        default=[],
+        description="The roles whose members may decide on drafts, beside the owner, among those who may use the bot."
+        " Left empty, that is everybody who may use it.",
+    )
+    expiry_days: FromZero = Field(
+        default=0,
+        description="Days after which a draft that nobody has done anything about is rejected by the bot; Undo brings"
+        " it back. 0 keeps drafts waiting for ever.",
+    )
+    reminder_hour: Hour = Field(
+        default=None,
+        description='The hour of the day (UTC, 0 to 23) at which the channel is told what waits; "" sends no reminder.'
+        " Nobody is pinged.",
+    )
+    posts_a_day: FromZero = Field(
+        default=0,
+        description="How many approved drafts are published in a day, at even distances, where upload_state is queue or"
+        " published; 0 sends each as soon as it is approved.",
+    )
+    teach_typed_text: Flag = Field(
+        default=False,
+        description="Whether texts that people typed in Discord (edited drafts) may go into the preferences that /data"
+        " export writes. Discord wants their consent before such text is used for training.",
+    )
+
+
 class RetentionSettings(Section):
     other_blogs_days: FromOne = Field(
         default=3,
@@ -509,6 +547,10 @@ class Settings(BaseSettings):
     budget: BudgetSettings = Field(default_factory=BudgetSettings, description="What may be spent.")
     guards: GuardSettings = Field(
         default_factory=GuardSettings, description="What a draft must not be, and what happens when it is."
+    )
+    review: ReviewSettings = Field(
+        default_factory=ReviewSettings,
+        description="Deciding on drafts, when approved ones go to the blog, and what decisions teach.",
     )
     retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long things are kept.")
 

@@ -24,7 +24,8 @@ FOLLOWERS: dict[DraftState, frozenset[DraftState]] = {
     DraftState.APPROVED: frozenset({DraftState.UPLOADING, DraftState.PENDING}),
     DraftState.UPLOADING: frozenset({DraftState.UPLOADED, DraftState.UNKNOWN, DraftState.APPROVED, DraftState.PENDING}),
     DraftState.UNKNOWN: frozenset({DraftState.UPLOADED, DraftState.APPROVED, DraftState.PENDING}),
-    DraftState.UPLOADED: frozenset(),
+    # Back to pending when somebody undid it and it surely is not on the blog any more.
+    DraftState.UPLOADED: frozenset({DraftState.PENDING}),
     DraftState.REJECTED: frozenset({DraftState.PENDING}),
     DraftState.REPLACED: frozenset({DraftState.PENDING}),
 }
@@ -42,6 +43,10 @@ class UploadState(StrEnum):
     PRIVATE = "private"
 
 
+REMOVABLE = frozenset({UploadState.DRAFT, UploadState.QUEUE})
+"""What is deleted on the blog again when somebody undoes it. What has been published is not."""
+
+
 class Action(StrEnum):
     """What a person can do to a draft; the last part of a button's id."""
 
@@ -52,6 +57,39 @@ class Action(StrEnum):
     # Only for a draft whose upload's answer was lost, when looking at the blog did not settle it:
     CONFIRM = "confirm"
     RESEND = "resend"
+    # After a decision:
+    UNDO = "undo"
+    RESTORE = "restore"
+    """Bring back what was set aside when it was regenerated."""
+    REMOVE = "remove"
+    """Delete it on the blog, where it is a Tumblr draft or queued; then it waits again."""
+
+
+EXPIRE = "expire"
+"""What the bot does by itself to a draft that nobody decided about; recorded as a decision of `THE_BOT`."""
+
+
+class Removal(StrEnum):
+    """How far the deletion of an uploaded draft has come on the blog."""
+
+    ASKED = "asked"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    GONE = "gone"
+    KEPT = "kept"
+
+    @property
+    def is_open(self) -> bool:
+        return self not in {Removal.GONE, Removal.KEPT}
+
+
+class Undo(StrEnum):
+    """How a decision can be taken back."""
+
+    HERE = "here"
+    """Nothing has left this machine: the press is enough."""
+    ON_TUMBLR = "on Tumblr"
+    """It is on the blog, where only its owner sees it, and is deleted there first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +98,9 @@ class Person:
 
     id: int
     name: str
+
+
+THE_BOT = Person(0, "the bot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +150,35 @@ class Draft:
     """A sentence for the owner: why an upload failed, why a text was held back."""
     edited: bool
     parent: Parent | None = None
+    last_action: str | None = None
+    """What was decided last: an `Action`, or `EXPIRE`."""
+    reason: str = ""
+    """What whoever decided last said about it."""
+    approved_by: tuple[str, ...] = ()
+    """Who has approved it as it stands, while it waits for others to do so too."""
+    publish_at: float | None = None
+    """Its turn, where publishing is spread over time."""
+    removal: Removal | None = None
+    """How far its deletion on the blog has come, if somebody wanted that since it was uploaded."""
+    original_text: str = ""
+    findings: tuple[Finding, ...] = ()
+    held_back: bool = False
+    """The guards found something in it that writing it anew did not mend."""
+    closeness: float | None = None
+    """How close it is to the training data, 0 to 1; None: nobody has looked."""
+    closest: Closest | None = None
+
+    @property
+    def undo(self) -> Undo | None:
+        """How the decision about it can be taken back, if it can; a replaced draft is brought back instead."""
+        if self.state is DraftState.REJECTED:
+            return Undo.HERE
+        if self.state is DraftState.APPROVED:
+            # An answer was lost and somebody has it sent again: what is on the blog is not certain before that is done.
+            return None if self.last_action == Action.RESEND else Undo.HERE
+        if self.state is DraftState.UPLOADED and self.post_id is not None and self.upload_state in REMOVABLE:
+            return None if self.removal is not None and self.removal.is_open else Undo.ON_TUMBLR
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,16 @@ class NotAllowed(BotError):
         )
 
 
+class DecidersOnly(BotError):
+    """Somebody who may use the bot, but not decide, pressed a button that decides about a draft."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only some roles decide about drafts here.",
+            "The owner names them in `decider_role_ids` under [review].",
+        )
+
+
 class OwnerOnly(BotError):
     """A reviewer used what is the owner's alone: accounts, keys, consent."""
 
@@ -122,6 +132,10 @@ class BudgetReached(BotError):
 
 class DraftDecided(BotError):
     """Somebody pressed a button of a draft that has been decided already, or that is gone."""
+
+
+class DraftChanged(DraftDecided):
+    """A draft is not any more what it was when the upload was prepared: it is looked at again."""
 
 
 # --- Tumblr ---------------------------------------------------------------------------------------------------

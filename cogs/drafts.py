@@ -1,75 +1,114 @@
-"""/drafts: the queue of what waits for a decision, and the messages that show each draft."""
+"""/drafts: what waits for a decision, one after the other or many at once; and the messages that show each draft."""
 
 from __future__ import annotations
+
+import asyncio
+import io
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.client import Client
-from bot.drafts import Draft, DraftState
-from bot.store import drafts as store
-from cogs.ui.draft_buttons import DraftButton, receive_form
+from bot.errors import NothingToDo
+from bot.pipeline.teach import drafts_as_lines
+from bot.store import voices
+from bot.store.drafts import get_draft
+from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
+from cogs.ui.draft_buttons import DraftButton, RemoveButton
+from cogs.ui.draft_forms import receive_form
+from cogs.ui.draft_list import LONGEST_WORDS, WHICH, ChooseDrafts, DecideChosen, Page, PageButton, show_page
 from cogs.ui.draft_message import DraftMessages
-from cogs.ui.limits import cut, embed, foreign
+from cogs.ui.draft_review import ReviewButton, begin_review, receive_review_form
+from cogs.ui.limits import cut
+from cogs.ui.reminder import Reminder
 
-_LISTED = 15
-_EXCERPT = 80
+_LARGEST_FILE = 9_000_000  # bytes; every server takes files of ten megabytes
+_WHICH = [app_commands.Choice(name=which, value=which) for which in WHICH]
 
 
 class DraftsCog(commands.Cog):
-    """The queue's command."""
+    """The commands of the drafts."""
 
-    @app_commands.command(name="drafts", description="Show which drafts wait for a decision.")
-    @app_commands.describe(show="The number of a draft to show again in this channel.")
-    @app_commands.guild_only()
-    async def drafts(
-        self, interaction: discord.Interaction[Client], show: app_commands.Range[int, 1] | None = None
+    drafts = app_commands.Group(
+        name="drafts", description="What waits for your decision, and what became of the rest.", guild_only=True
+    )
+
+    @drafts.command(name="review", description="Decide about one draft after the other, in one message.")
+    async def review(self, interaction: discord.Interaction[Client]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await begin_review(interaction)
+
+    @drafts.command(name="list", description="List drafts; choose several of them to approve or reject at once.")
+    @app_commands.describe(
+        state="Which drafts. Left out: those that wait for you.",
+        voice="Only drafts that this voice wrote.",
+        text="Only drafts with these words in their text or tags.",
+    )
+    @app_commands.choices(state=_WHICH)
+    async def show_list(
+        self,
+        interaction: discord.Interaction[Client],
+        state: str = "waiting",
+        voice: int | None = None,
+        text: app_commands.Range[str, 1, LONGEST_WORDS] | None = None,
     ) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
+        await show_page(interaction, Page(state, voice, text or ""))
+
+    @drafts.command(name="show", description="Show a draft again, in this channel.")
+    @app_commands.describe(number="The number of the draft.")
+    async def show(self, interaction: discord.Interaction[Client], number: app_commands.Range[int, 1]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
         app = interaction.client.app
-        if show is not None:
-            draft = await store.get_draft(app.database, show)
-            if draft is None or interaction.channel_id is None:
-                await interaction.followup.send(
-                    f"There is no draft {show}. /drafts lists those that wait.", ephemeral=True
-                )
-                return
-            await app.show_again(draft.id, interaction.channel_id)
-            await interaction.followup.send(f"Draft {draft.id} is shown again in this channel.", ephemeral=True)
-            return
-        counts = await store.count_by_state(app.database)
-        waiting = await store.drafts_in(app.database, [DraftState.UNKNOWN, DraftState.PENDING], limit=_LISTED)
-        await interaction.followup.send(embed=_queue(counts, waiting, interaction.guild_id), ephemeral=True)
+        draft = await get_draft(app.database, number)
+        if draft is None or interaction.channel_id is None:
+            raise NothingToDo(f"There is no draft {number}.", "/drafts list shows those that wait.")
+        await app.drafts.show_again(draft.id, interaction.channel_id)
+        await interaction.followup.send(f"Draft {draft.id} is shown again in this channel.", ephemeral=True)
+
+    @drafts.command(name="export", description="Get drafts with all decisions about them, as a file of JSON Lines.")
+    @app_commands.describe(state="Which drafts. Left out: all of them.")
+    @app_commands.choices(state=_WHICH)
+    async def export(self, interaction: discord.Interaction[Client], state: str = "all") -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        lines = await drafts_as_lines(interaction.client.app.database, WHICH[state])
+        if not lines:
+            raise NothingToDo("No draft is like that.", "/generate writes some.")
+        await send_lines(interaction, lines, "drafts.jsonl", f"{len(lines):,} drafts, with all decisions about them.")
+
+    @show_list.autocomplete("voice")
+    async def _voices(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[int]]:
+        if not interaction.client.allows(interaction.user):
+            return []
+        return [
+            app_commands.Choice(name=cut(voice.name, LONGEST_CHOICE), value=voice.id)
+            for voice in await voices.all_voices(interaction.client.app.database)
+            if typed.strip().lower() in voice.name.lower()
+        ][:MOST_CHOICES]
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
         if interaction.type is discord.InteractionType.modal_submit:
             await receive_form(interaction)
+            await receive_review_form(interaction)
 
 
-def _queue(counts: dict[DraftState, int], waiting: list[Draft], guild_id: int | None) -> discord.Embed:
-    total = counts.get(DraftState.PENDING, 0) + counts.get(DraftState.UNKNOWN, 0)
-    if not waiting:
-        description = "No draft waits for a decision. /generate writes some."
-    else:
-        description = "\n".join(_line(draft, guild_id) for draft in waiting)
-        if total > len(waiting):
-            description += f"\nand {total - len(waiting):,} more."
-    fields = [(state.value.capitalize(), f"{count:,}", True) for state, count in counts.items() if count]
-    return embed(title="Drafts", description=description, fields=fields)
+async def send_lines(interaction: discord.Interaction[Client], lines: list[str], name: str, said: str) -> None:
+    """Give one person a file of lines.
 
-
-def _line(draft: Draft, guild_id: int | None) -> str:
-    first = foreign(cut(" ".join(draft.text.split()), _EXCERPT))
-    name = f"Draft {draft.id}"
-    if draft.message_id is not None:
-        name = f"[{name}](https://discord.com/channels/{guild_id}/{draft.channel_id}/{draft.message_id})"
-    return f"{name}: {first}"
+    Raises:
+        NothingToDo: it is larger than Discord takes.
+    """
+    content = await asyncio.to_thread(lambda: "".join(f"{line}\n" for line in lines).encode())
+    if len(content) > _LARGEST_FILE:
+        raise NothingToDo("This is more than a file in Discord may hold.", "Ask for fewer, by their state.")
+    await interaction.followup.send(said, file=discord.File(io.BytesIO(content), name), ephemeral=True)
 
 
 async def setup(client: Client) -> None:
-    client.add_dynamic_items(DraftButton)
+    client.add_dynamic_items(DraftButton, RemoveButton, ReviewButton, PageButton, ChooseDrafts, DecideChosen)
     await client.add_cog(DraftsCog())
     messages = DraftMessages(client, edit_interval=client.app.pace.message_edit)
     client.app.background.spawn("draft messages", messages.keep())
+    client.app.background.spawn("reminder", Reminder(client).keep())

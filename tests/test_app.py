@@ -266,9 +266,10 @@ async def test_what_was_approved_regenerated_or_stopped_before_a_restart_is_done
         await house.run("download")
         await house.run("generate", count=2)
         first, second = await house.drafts(DraftState.PENDING)
-        house.app._to_upload, house.app._to_rewrite = asyncio.Event(), asyncio.Event()  # the couriers sleep
-        await house.app.approve(first.id, KEEPER)
-        await house.app.regenerate(second.id, KEEPER)
+        desk = house.app.drafts
+        desk._to_upload, desk._to_rewrite = asyncio.Event(), asyncio.Event()  # the couriers sleep
+        await house.app.drafts.approve(first.id, KEEPER)
+        await house.app.drafts.regenerate(second.id, KEEPER)
         await asyncio.sleep(0.1)
         assert house.on_blog() == []
         await house.restart()
@@ -383,10 +384,10 @@ async def test_the_courier_goes_on_after_an_unexpected_error(
             return real(*given)
 
         monkeypatch.setattr(publish_stage, "post_body", sometimes)
-        await house.app.approve(first.id, KEEPER)
+        await house.app.drafts.approve(first.id, KEEPER)
         await until(lambda: _true("ZeroDivisionError" in caplog.text))
         assert f"uploading draft {first.id}: reference" in caplog.text
-        await house.app.approve(second.id, KEEPER)
+        await house.app.drafts.approve(second.id, KEEPER)
 
         async def both() -> bool:
             return len(await house.drafts(DraftState.UPLOADED)) == 2
@@ -411,9 +412,9 @@ async def test_a_draft_that_cannot_be_regenerated_does_not_stop_the_next(
 
         house.app._to_rewrite.clear()
         house.app._desk = sometimes  # type: ignore[method-assign]
-        await house.app.regenerate(first.id, KEEPER)
+        await house.app.drafts.regenerate(first.id, KEEPER)
         await until(lambda: _true("ZeroDivisionError" in caplog.text))
-        await house.app.regenerate(second.id, KEEPER)
+        await house.app.drafts.regenerate(second.id, KEEPER)
 
         async def rewritten() -> bool:
             return any(draft.replaces == second.id for draft in await house.drafts(DraftState.PENDING))
@@ -435,9 +436,9 @@ async def test_the_message_of_every_changed_draft_is_told_to_be_behind(tmp_path:
         await house.run("generate", count=3)
         assert house.app.drafts_changed.is_set()
         acts = (
-            lambda number: house.app.edit(number, KEEPER, text="x", tags=""),
-            lambda number: house.app.reject(number, KEEPER),
-            lambda number: house.app.show_again(number, 5),
+            lambda number: house.app.drafts.edit(number, KEEPER, text="x", tags=""),
+            lambda number: house.app.drafts.reject(number, KEEPER),
+            lambda number: house.app.drafts.show_again(number, 5),
         )
         for draft, act in zip(await house.drafts(), acts, strict=True):
             house.app.drafts_changed.clear()

@@ -182,7 +182,7 @@ async def _answers_that_say_no(world: World) -> None:
     """A stranger, a wrong word, nothing to do, a service that refuses."""
     assert "only" in said(await world.stranger.slash(world.channel, "status"))
     await world.owner.slash(world.channel, "download", blogs="not a blog at all, ?!")
-    await world.owner.slash(world.channel, "drafts", show=99)
+    await world.owner.slash(world.channel, "drafts show", number=99)
     await world.owner.slash(world.channel, "finetune")
     await stage(world, "generate")
     world.tumblr.faults.schedule(Fault("GET", "/v2/blog/*", "status", status=403, body={"errors": []}))
@@ -233,8 +233,8 @@ async def _rest_of_the_buttons(world: World) -> None:
 async def _after_the_restart(world: World) -> None:
     """The lists, a draft shown again, and a training stopped halfway."""
     await world.owner.slash(world.channel, "status")
-    await world.owner.slash(world.channel, "drafts")
-    await world.owner.slash(world.channel, "drafts", show=1)
+    await world.owner.slash(world.channel, "drafts list")
+    await world.owner.slash(world.channel, "drafts show", number=1)
     world.openai.training_seconds = 60.0
     offer = await world.owner.slash(world.channel, "finetune")
     await world.owner.click(answer(offer), label="Start training")

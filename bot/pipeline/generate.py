@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import aiosqlite
 
-from bot.drafts import Draft, DraftState, Parent, UploadState
+from bot.drafts import Draft, Parent, UploadState
 from bot.errors import (
     BotError,
     BudgetReached,
@@ -276,9 +276,7 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
             error = failure if isinstance(failure, BotError) else report_unexpected(name, failure)
             _log.warning("%s: %s", name, error)
             async with database.write() as connection:
-                await store.move_draft(
-                    connection, draft.id, to=DraftState.PENDING, note=f"It could not be regenerated. {error}"
-                )
+                await store.return_replaced(connection, draft.id, f"It could not be regenerated. {error}")
         done += 1
     return done
 

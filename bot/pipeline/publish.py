@@ -11,8 +11,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiosqlite
@@ -21,6 +22,7 @@ import msgspec
 from bot.drafts import Draft, DraftState, Parent, UploadState
 from bot.errors import (
     BlogIdentifierError,
+    DraftChanged,
     DraftDecided,
     TumblrBlocked,
     TumblrDailyPostsReached,
@@ -33,11 +35,13 @@ from bot.errors import (
     TumblrUnavailable,
 )
 from bot.jobs.background import report_unexpected
+from bot.pipeline.whereabouts import look_around
 from bot.posts import Post, Rejection
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
+from bot.store import uploads
 from bot.store.database import Database
-from bot.store.drafts import Upload
+from bot.store.uploads import Upload
 from bot.tumblr.client import Tumblr, post_body
 from bot.tumblr.npf import ReblogSource, read_reblog_source, read_trail_text, read_whereabouts
 
@@ -51,11 +55,10 @@ RETRY_AFTER = (2.0, 10.0, 60.0)
 
 _DAY = 86_400.0  # seconds after which the bot stops trying and asks
 _HOUR = 3_600.0
+_SOONEST = 300.0  # seconds ahead that a queued post's time is at least: what is past might be published at once
 _CLOCK_SLACK = 600.0  # Tumblr's clock and ours may differ; a match must not be older than this before the upload
 _TOGETHER = 5.0  # seconds; what is to be looked for so soon is looked for along with what is due
 _MANY = 1_000
-_MOST_PAGES = 10  # of drafts, and of published posts, in one look
-_LONGEST_QUEUE = 1_000  # posts; Tumblr's own limit
 
 _ALL = frozenset(UploadState)
 _MEANT = {
@@ -80,6 +83,8 @@ class _Courier:
     tumblr: Tumblr
     look_after: tuple[float, ...]
     retry_after: tuple[float, ...]
+    spacing: float
+    """Seconds between two posts that everybody sees, where publishing is spread over time."""
     clock: Callable[[], float]
 
 
@@ -98,13 +103,17 @@ async def publish(
     *,
     look_after: tuple[float, ...] = LOOK_AFTER,
     retry_after: tuple[float, ...] = RETRY_AFTER,
+    spacing: float = 0.0,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Progress]:
     """Send everything that is approved and settle what is in doubt, until nothing is due.
 
+    Drafts that have a turn wait for it, and after a pause (of Tumblr's, or of the bot) still keep `spacing` seconds
+    apart.
+
     The last `Progress` has `wait_until` when something is due later. Only one of these may run at a time.
     """
-    courier = _Courier(database, tumblr, look_after, retry_after, clock)
+    courier = _Courier(database, tumblr, look_after, retry_after, spacing, clock)
     for draft in await store.drafts_in(database, [DraftState.UPLOADING], limit=_MANY):
         # The process died during the call: we cannot know what became of it.
         await _lost(courier, draft)
@@ -131,7 +140,7 @@ def address_on_blog(blog: str, upload_state: UploadState, post_id: str | None) -
 async def _send_approved(courier: _Courier, due: list[float]) -> AsyncIterator[Progress]:
     """Send what is approved and need not wait; adds to `due` when to come back."""
     approved = await store.drafts_in(courier.database, [DraftState.APPROVED], limit=_MANY)
-    before = {draft.id: await store.last_upload(courier.database, draft.id) for draft in approved}
+    before = {draft.id: await uploads.last_upload(courier.database, draft.id) for draft in approved}
     # A pause that one draft was told holds for the others too, also after a restart.
     waiting = {draft.id: hold for draft in approved if (hold := _hold_of(draft, before[draft.id], courier.clock()))}
     holds = {state: hold for hold in waiting.values() for state in hold.states}
@@ -143,15 +152,35 @@ async def _send_approved(courier: _Courier, due: list[float]) -> AsyncIterator[P
             due.append(hold.until)
             await _say(courier, draft, hold.note)
             continue
+        if (turn := await _turn(courier, draft)) > courier.clock():
+            due.append(turn)
+            continue
         yield Progress(0, None, f"Uploading draft {draft.id} to {draft.blog}.", preview=Preview(draft.text, draft.blog))
         try:
             hold = await _finish_even_if_cancelled(_send(courier, draft, before[draft.id]))
+        except DraftChanged as changed:
+            # Somebody has taken the approval back in the last moment, and may have given it again to another text.
+            _log.info("Draft %d was not sent: %s", draft.id, changed)
+            due.append(courier.clock() + courier.retry_after[0])
+            continue
         except Exception as error:  # noqa: BLE001 - a defect in one draft must not stop those after it
             report_unexpected(f"uploading draft {draft.id}", error)
             continue
         if hold is not None:
             due.append(hold.until)
             holds |= dict.fromkeys(hold.states, hold)
+
+
+async def _turn(courier: _Courier, draft: Draft) -> float:
+    """When the draft may be sent, in unix seconds. What is put off by the draft before it says so on its message."""
+    if draft.publish_at is None or draft.upload_state is UploadState.QUEUE:  # Tumblr's queue keeps its time by itself
+        return 0.0
+    sent_at = await uploads.last_sent(courier.database, draft.blog, draft.upload_state)
+    turn = draft.publish_at if sent_at is None else max(draft.publish_at, sent_at + courier.spacing)
+    if turn > courier.clock():
+        async with courier.database.write() as connection:
+            await store.set_turn(connection, draft.id, turn)
+    return turn
 
 
 def _hold_of(draft: Draft, upload: Upload | None, now: float) -> _Hold | None:
@@ -187,13 +216,16 @@ async def _send(courier: _Courier, draft: Draft, before: Upload | None) -> _Hold
         # It cannot be a post as it is (too long, say): nothing was sent, and the owner decides again.
         await _give_back(courier, draft, str(error))
         return None
+    if draft.publish_at is not None and draft.upload_state is UploadState.QUEUE:
+        moment = max(draft.publish_at, courier.clock() + _SOONEST)
+        body["publish_on"] = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
     return await _deliver(courier, draft, body)
 
 
 async def _deliver(courier: _Courier, draft: Draft, body: dict[str, object]) -> _Hold | None:
     """One upload, from the intent to the outcome. Returns who has to wait, if somebody has to."""
     async with courier.database.write() as connection:
-        upload = await store.begin_upload(connection, draft, body=body, now=courier.clock())
+        upload = await uploads.begin_upload(connection, draft, body=body, now=courier.clock())
     try:
         created = await courier.tumblr.create_post(draft.blog, body)
     except TumblrOutcomeUnknown:
@@ -209,7 +241,7 @@ async def _deliver(courier: _Courier, draft: Draft, body: dict[str, object]) -> 
         await _back(courier, draft, upload, DraftState.APPROVED, "refused", note, retry_at)
         return _Hold(retry_at, note, _without_posts_today(draft))
     except TumblrNotSent as error:
-        failed = await store.times_not_sent(courier.database, draft.id)
+        failed = await uploads.times_not_sent(courier.database, draft.id)
         if failed < len(courier.retry_after):
             retry_at = courier.clock() + courier.retry_after[failed]
             note = f"{error.sentence} It will be tried again."
@@ -273,7 +305,7 @@ async def _read_parent(courier: _Courier, draft: Draft, parent: Parent) -> Reblo
     except (TumblrQuotaReached, TumblrBlocked) as pause:
         return await _postpone(courier, draft, "quota", _will_be_sent(pause.sentence, pause.retry_at), pause.retry_at)
     except TumblrUnavailable as error:
-        since = await store.first_tried(courier.database, draft.id) or now
+        since = await uploads.first_tried(courier.database, draft.id) or now
         if now - since < _DAY:
             retry_at = _later(error, since, now, courier)
             why = (
@@ -308,7 +340,7 @@ async def _read_parent(courier: _Courier, draft: Draft, parent: Parent) -> Reblo
 
 async def _postpone(courier: _Courier, draft: Draft, outcome: str, note: str, retry_at: float) -> _Hold:
     async with courier.database.write() as connection:
-        await store.postpone_upload(
+        await uploads.postpone_upload(
             connection, draft, outcome=outcome, note=note, now=courier.clock(), retry_at=retry_at
         )
     # Trouble with one post is no reason to hold the others; a pause that Tumblr asked for is.
@@ -322,7 +354,7 @@ async def _look_for_lost(courier: _Courier, due: list[float]) -> AsyncIterator[P
     """Search for the drafts whose answer was lost, where it is time to; adds to `due` when to come back."""
     lost: dict[str, list[tuple[float, Draft, Upload]]] = {}
     for draft in await store.drafts_in(courier.database, [DraftState.UNKNOWN], limit=_MANY):
-        upload = await store.last_upload(courier.database, draft.id)
+        upload = await uploads.last_upload(courier.database, draft.id)
         look_at = None if upload is None else _look_at(courier, upload)
         if upload is not None and look_at is not None:  # else it is the owner's turn
             lost.setdefault(upload.blog, []).append((look_at, draft, upload))
@@ -331,13 +363,13 @@ async def _look_for_lost(courier: _Courier, due: list[float]) -> AsyncIterator[P
         # One look serves all that are lost on one blog: Tumblr in trouble may lose many answers.
         until = now + _TOGETHER if any(look_at <= now for look_at, _, _ in waiting) else now
         due += [look_at for look_at, _, _ in waiting if look_at > until]
-        uploads = [(draft, upload) for look_at, draft, upload in waiting if look_at <= until]
-        if not uploads:
+        to_find = [(draft, upload) for look_at, draft, upload in waiting if look_at <= until]
+        if not to_find:
             continue
-        numbers = ", ".join(str(draft.id) for draft, _ in uploads)
+        numbers = ", ".join(str(draft.id) for draft, _ in to_find)
         yield Progress(0, None, f"Looking for draft {numbers} on {blog}.")
         try:
-            due += await _look(courier, blog, uploads)
+            due += await _look(courier, blog, to_find)
         except Exception as error:  # noqa: BLE001 - a defect in one look must not stop the others
             report_unexpected(f"looking for draft {numbers}", error)
 
@@ -353,7 +385,7 @@ async def _look(courier: _Courier, blog: str, lost: Sequence[tuple[Draft, Upload
     """Search one blog. A single match is adopted; at the last look the owner is asked. Returns when to look again."""
     began = courier.clock()
     try:
-        seen = await _look_around(
+        seen = await look_around(
             courier.tumblr,
             blog,
             since=min(upload.started_at for _, upload in lost) - _CLOCK_SLACK,
@@ -377,7 +409,7 @@ async def _look(courier: _Courier, blog: str, lost: Sequence[tuple[Draft, Upload
         except DraftDecided:
             continue  # a person was faster
         async with courier.database.write() as connection:
-            await store.looked_for_upload(connection, upload.id, looked_at=looked.looked_at)
+            await uploads.looked_for_upload(connection, upload.id, looked_at=looked.looked_at)
             note = "" if again is not None else _ask(blog, matches)
             await store.note_on_draft(connection, draft.id, note, state=DraftState.UNKNOWN)
         if again is not None:
@@ -409,7 +441,7 @@ async def _could_not_look(
             " Please look there yourself, then say which it is."
         )
     async with courier.database.write() as connection:
-        await store.looked_for_upload(connection, upload.id, looked_at=looked_at, retry_at=retry_at)
+        await uploads.looked_for_upload(connection, upload.id, looked_at=looked_at, retry_at=retry_at)
         await store.note_on_draft(connection, draft.id, note, state=DraftState.UNKNOWN)
     return retry_at
 
@@ -424,7 +456,7 @@ def _later(error: Exception, since: float, now: float, courier: _Courier) -> flo
 async def _is_there_after_all(courier: _Courier, draft: Draft, upload: Upload) -> bool:
     """Before a person's "send again" makes a second post: has the first one turned up meanwhile?"""
     try:
-        seen = await _look_around(
+        seen = await look_around(
             courier.tumblr, upload.blog, since=upload.started_at - _CLOCK_SLACK, in_queue=_may_be_queued(draft)
         )
     except (TumblrError, BlogIdentifierError):
@@ -444,69 +476,6 @@ async def _is_there_after_all(courier: _Courier, draft: Draft, upload: Upload) -
 def _may_be_queued(draft: Draft) -> bool:
     """Whether a lost draft may stand in the blog's queue: where it was sent, or where somebody has put it since."""
     return draft.upload_state in {UploadState.QUEUE, UploadState.DRAFT}
-
-
-async def _look_around(tumblr: Tumblr, blog: str, *, since: float, in_queue: bool) -> list[Post]:
-    """What is on the blog, in whatever state, and may be from after `since` (unix seconds).
-
-    In the order in which a post moves on: one that moves while we read is seen twice, not missed.
-
-    Raises:
-        BlogIdentifierError, TumblrError: as reading does; then nothing is known.
-    """
-    seen = [
-        *await _drafts_since(tumblr, blog, since),
-        *(await _whole_queue(tumblr, blog) if in_queue else ()),
-        *await _posts_since(tumblr, blog, since),
-    ]
-    by_id = {post.id: post for post in seen}
-    # A draft gets a new id when it is published.
-    for post in seen:
-        by_id.pop(read_whereabouts(post.raw).genesis_id or "", None)
-    return list(by_id.values())
-
-
-async def _drafts_since(tumblr: Tumblr, blog: str, since: float) -> Iterable[Post]:
-    seen: dict[str, Post] = {}
-    before_id: str | None = None
-    for _ in range(_MOST_PAGES):
-        page = (await tumblr.drafts(blog, before_id=before_id)).posts
-        fresh = [post for post in page if post.id not in seen]
-        seen |= {post.id: post for post in fresh}
-        if not fresh or all(0 < post.timestamp < since for post in page):
-            break
-        before_id = str(min(int(post.id) for post in page))
-    return seen.values()
-
-
-async def _whole_queue(tumblr: Tumblr, blog: str) -> Iterable[Post]:
-    # A new post goes to the end of the queue, so there is no stopping early.
-    seen: dict[str, Post] = {}
-    offset = 0
-    while offset < _LONGEST_QUEUE:
-        page = (await tumblr.queue(blog, offset=offset)).posts
-        fresh = {post.id: post for post in page if post.id not in seen}
-        if not fresh:
-            break
-        seen |= fresh
-        offset += len(page)
-    return seen.values()
-
-
-async def _posts_since(tumblr: Tumblr, blog: str, since: float) -> Iterable[Post]:
-    seen: dict[str, Post] = {}
-    # By offset, not by time: many posts may share a second. One that is made meanwhile only repeats what was seen.
-    offset = 0
-    for _ in range(_MOST_PAGES):
-        page = (await tumblr.posts(blog, offset=offset)).posts
-        fresh = [post for post in page if post.id not in seen]
-        seen |= {post.id: post for post in fresh}
-        # A pinned post stands out of its order, takes another's place, and says nothing about how far the page goes.
-        in_order = [post for post in page if not post.is_pinned]
-        if not fresh or any(0 < post.timestamp < since for post in in_order):
-            break
-        offset += len(in_order)
-    return seen.values()
 
 
 def _matches(seen: Sequence[Post], upload: Upload, taken: set[str]) -> list[Post]:
@@ -562,11 +531,11 @@ async def _give_back(courier: _Courier, draft: Draft, note: str, *, parent: Pare
 
 
 async def _lost(courier: _Courier, draft: Draft) -> None:
-    upload = await store.last_upload(courier.database, draft.id)
+    upload = await uploads.last_upload(courier.database, draft.id)
     async with courier.database.write() as connection:
         await store.move_draft(connection, draft.id, to=DraftState.UNKNOWN)
         if upload is not None:
-            await store.end_upload(connection, upload.id, outcome="unknown", now=courier.clock())
+            await uploads.end_upload(connection, upload.id, outcome="unknown", now=courier.clock())
 
 
 async def _back(
@@ -580,7 +549,7 @@ async def _back(
 ) -> None:
     async with courier.database.write() as connection:
         await store.move_draft(connection, draft.id, to=state, note=note)
-        await store.end_upload(connection, upload.id, outcome=outcome, now=courier.clock(), retry_at=retry_at)
+        await uploads.end_upload(connection, upload.id, outcome=outcome, now=courier.clock(), retry_at=retry_at)
 
 
 async def _arrived(courier: _Courier, draft: Draft, upload: Upload, post_id: str, state: str, outcome: str) -> None:
@@ -608,7 +577,7 @@ async def _write_arrival(
         post_id=post_id,
         post_url=address_on_blog(draft.blog, found_in, post_id),
     )
-    await store.end_upload(connection, upload.id, outcome=outcome, now=courier.clock(), post_id=post_id)
+    await uploads.end_upload(connection, upload.id, outcome=outcome, now=courier.clock(), post_id=post_id)
 
 
 async def _finish_even_if_cancelled(work: Coroutine[Any, Any, _Hold | None]) -> _Hold | None:

@@ -1,4 +1,4 @@
-"""Drafts, the decisions people took about them, and their uploads to Tumblr.
+"""Drafts: as they were written, as they stand, and which of them are to be shown, rewritten, found.
 
 Each function that takes a connection belongs inside `Database.write()`: what a crash must not split shares its
 transaction.
@@ -14,16 +14,31 @@ from dataclasses import dataclass
 import aiosqlite
 import msgspec
 
-from bot.drafts import FOLLOWERS, Closest, Draft, DraftState, Finding, Parent, Person, UploadState
+from bot.drafts import FOLLOWERS, Closest, Draft, DraftState, Finding, Parent, Removal, UploadState
 from bot.errors import DraftDecided
 from bot.store.database import Database
 
-_COLUMNS = """
-    d.id, d.state, d.text, d.tags, d.prompt, d.voice_id, d.job_id, d.blog, d.upload_state, d.created_at, d.cost,
-    d.version, d.shown_version, d.channel_id, d.message_id, d.post_id, d.post_url, d.note, d.parent, d.replaces,
-    d.text <> d.original_text AS edited, v.name AS voice_name,
-    (SELECT user_name FROM decisions WHERE draft_id = d.id ORDER BY id DESC LIMIT 1) AS decided_by,
-    (SELECT at FROM decisions WHERE draft_id = d.id ORDER BY id DESC LIMIT 1) AS decided_at
+# `c` is what was decided last. A removal is no decision about the draft itself until it has come to its end.
+# Approvals count that came one after another, up to that one; those that have led to an upload are used up.
+_DRAFTS = """
+    SELECT d.id, d.state, d.text, d.tags, d.prompt, d.voice_id, d.job_id, d.blog, d.upload_state, d.created_at, d.cost,
+        d.version, d.shown_version, d.channel_id, d.message_id, d.post_id, d.post_url, d.note, d.parent, d.replaces,
+        d.original_text, d.findings, d.held_back, d.closeness, d.closest, d.publish_at,
+        d.text <> d.original_text AS edited, v.name AS voice_name,
+        c.user_name AS decided_by, c.at AS decided_at, c.action AS last_action, coalesce(c.reason, '') AS reason,
+        (SELECT json_group_array(user_name) FROM (
+            SELECT user_name FROM decisions
+            WHERE draft_id = d.id AND action = 'approve' AND c.action = 'approve' AND id <= c.id
+                AND NOT (d.state = 'pending' AND c.state_after <> 'pending')
+                AND id > coalesce((SELECT max(id) FROM decisions WHERE draft_id = d.id AND id < c.id
+                                   AND NOT (action = 'approve' AND state_after = 'pending')), 0)
+            ORDER BY id
+        )) AS approved_by,
+        (SELECT state FROM removals WHERE draft_id = d.id AND post_id = d.post_id ORDER BY id DESC LIMIT 1) AS removal
+    FROM drafts d
+    JOIN voices v ON v.id = d.voice_id
+    LEFT JOIN decisions c
+        ON c.id = (SELECT max(id) FROM decisions WHERE draft_id = d.id AND action <> 'remove')
 """
 
 
@@ -52,25 +67,6 @@ class NewDraft:
     closeness: float | None = None
     closest: Closest | None = None
     rewrites: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One attempt to put a draft on the blog. `body` is the JSON that is sent; times are in unix seconds.
-
-    `retry_at` is when the next step may be taken: sending what surely never reached Tumblr, or, where the outcome is
-    unknown, looking at a blog that could not be looked at.
-    """
-
-    id: int
-    draft_id: int
-    blog: str
-    body: dict[str, object]
-    started_at: float
-    looked_at: int
-    """How often the blog was searched for it."""
-    retry_at: float | None = None
-    outcome: str | None = None
 
 
 async def add_draft(connection: aiosqlite.Connection, draft: NewDraft, *, now: float) -> int:
@@ -129,16 +125,51 @@ async def add_tags(connection: aiosqlite.Connection, draft_id: int, tags: tuple[
 async def get_draft(database: Database, draft_id: int) -> Draft | None:
     """The draft as it stands, or None when there never was one."""
     async with database.read() as connection:
-        return await _one(connection, draft_id)
+        return await draft_in(connection, draft_id)
 
 
 async def drafts_in(database: Database, states: Sequence[DraftState], *, limit: int) -> list[Draft]:
     """The oldest drafts in any of the states."""
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
-            f"SELECT {_COLUMNS} FROM drafts d JOIN voices v ON v.id = d.voice_id"  # noqa: S608 - our own text
-            " WHERE d.state IN (SELECT value FROM json_each(?)) ORDER BY d.id LIMIT ?",
+            _DRAFTS + " WHERE d.state IN (SELECT value FROM json_each(?)) ORDER BY d.id LIMIT ?",  # noqa: S608 - our own text
             (json.dumps(states), limit),
+        )
+    return [_draft(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which drafts to list: in one of these states (all, where there is none), of one voice, with words in the text."""
+
+    states: tuple[DraftState, ...] = ()
+    voice_id: int | None = None
+    words: str = ""
+
+
+async def find_drafts(database: Database, wanted: Wanted, *, after_id: int = 0, limit: int) -> tuple[list[Draft], int]:
+    """A page of the wanted drafts, the oldest first, from after this id on; and how many there are in all."""
+    where = """
+        WHERE (json_array_length(:states) = 0 OR d.state IN (SELECT value FROM json_each(:states)))
+            AND (:voice IS NULL OR d.voice_id = :voice)
+            AND (:words = '' OR instr(lower(d.text), lower(:words)) OR instr(lower(d.tags), lower(:words)))
+    """
+    given = {"states": json.dumps(wanted.states), "voice": wanted.voice_id, "words": wanted.words.strip()}
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            _DRAFTS + where + " AND d.id > :after ORDER BY d.id LIMIT :limit",
+            given | {"after": after_id, "limit": limit},
+        )
+        counted = await connection.execute_fetchall(f"SELECT count(*) FROM drafts d {where}", given)  # noqa: S608 - our own text
+    return [_draft(row) for row in rows], next(iter(counted))[0]
+
+
+async def get_drafts(database: Database, draft_ids: Sequence[int]) -> list[Draft]:
+    """Those of these drafts that there are, in the order of their ids."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            _DRAFTS + " WHERE d.id IN (SELECT value FROM json_each(?)) ORDER BY d.id",  # noqa: S608 - our own text
+            (json.dumps(list(draft_ids)),),
         )
     return [_draft(row) for row in rows]
 
@@ -163,8 +194,7 @@ async def drafts_to_show(database: Database, *, limit: int) -> list[Draft]:
     """Drafts whose message is missing or older than they are."""
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
-            f"SELECT {_COLUMNS} FROM drafts d JOIN voices v ON v.id = d.voice_id"  # noqa: S608 - our own text
-            " WHERE d.shown_version < d.version ORDER BY d.id LIMIT ?",
+            _DRAFTS + " WHERE d.shown_version < d.version ORDER BY d.id LIMIT ?",
             (limit,),
         )
     return [_draft(row) for row in rows]
@@ -174,9 +204,13 @@ async def drafts_to_rewrite(database: Database, *, limit: int) -> list[Draft]:
     """Drafts that somebody wanted regenerated and that have no successor yet."""
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
-            f"SELECT {_COLUMNS} FROM drafts d JOIN voices v ON v.id = d.voice_id"  # noqa: S608 - our own text
-            " WHERE d.state = 'replaced' AND NOT EXISTS (SELECT 1 FROM drafts n WHERE n.replaces = d.id)"
-            " ORDER BY d.id LIMIT ?",
+            _DRAFTS  # noqa: S608 - our own text
+            + """
+            WHERE d.state = 'replaced' AND NOT EXISTS (
+                SELECT 1 FROM drafts n WHERE n.replaces = d.id AND n.regeneration_id IS
+                    (SELECT max(id) FROM decisions WHERE draft_id = d.id AND action = 'regenerate'))
+            ORDER BY d.id LIMIT ?
+            """,
             (limit,),
         )
     return [_draft(row) for row in rows]
@@ -199,66 +233,6 @@ async def show_again(connection: aiosqlite.Connection, draft_id: int, channel_id
     )
 
 
-async def decide(
-    connection: aiosqlite.Connection,
-    draft_id: int,
-    *,
-    action: str,
-    person: Person,
-    allowed_from: frozenset[DraftState],
-    state: DraftState,
-    now: float,
-    text: str | None = None,
-    tags: tuple[str, ...] | None = None,
-    reason: str = "",
-) -> tuple[Draft, int]:
-    """Write a person's decision and its effect in one step. Returns the draft as it is now, with the decision's id.
-
-    Raises:
-        DraftDecided: the draft is gone, or no longer in a state that allows this.
-    """
-    before = await _one(connection, draft_id)
-    if before is None:
-        raise DraftDecided(f"Draft {draft_id} does not exist any more.", "See /drafts for those that wait.")
-    if before.state not in allowed_from or state not in FOLLOWERS[before.state]:
-        who = f" by {before.decided_by}" if before.decided_by else ""
-        raise DraftDecided(
-            f"Draft {draft_id} cannot be changed: it is {before.state}{who}.", "See /drafts for those that wait."
-        )
-    text_after = before.text if text is None else text
-    tags_after = before.tags if tags is None else tags
-    cursor = await connection.execute(
-        """
-        INSERT INTO decisions (draft_id, at, user_id, user_name, action, state_before, state_after, text_before,
-                               text_after, tags_before, tags_after, reason)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        (
-            draft_id,
-            now,
-            person.id,
-            person.name,
-            action,
-            before.state,
-            state,
-            before.text,
-            text_after,
-            json.dumps(before.tags),
-            json.dumps(tags_after),
-            reason,
-        ),
-    )
-    decision_id = cursor.lastrowid
-    assert decision_id is not None  # noqa: S101 - an INSERT always has one
-    await connection.execute(
-        "UPDATE drafts SET state = ?, text = ?, tags = ?, note = '', version = version + 1 WHERE id = ?",
-        (state, text_after, json.dumps(tags_after), draft_id),
-    )
-    after = await _one(connection, draft_id)
-    assert after is not None  # noqa: S101 - it was there above, in the same transaction
-    return after, decision_id
-
-
 async def move_draft(
     connection: aiosqlite.Connection,
     draft_id: int,
@@ -273,7 +247,7 @@ async def move_draft(
     Raises:
         DraftDecided: the draft's state does not allow it (a defect, or two couriers at work).
     """
-    row = await _fetch_one(connection, "SELECT state FROM drafts WHERE id = ?", (draft_id,))
+    row = await fetch_one(connection, "SELECT state FROM drafts WHERE id = ?", (draft_id,))
     before = DraftState(row["state"]) if row else None
     if before is None or to not in FOLLOWERS[before]:
         raise DraftDecided(f"Draft {draft_id} cannot go from {before} to {to}.", "See /drafts for where it stands.")
@@ -285,6 +259,36 @@ async def move_draft(
         """,
         (to, note, post_id, post_url, draft_id),
     )
+
+
+async def return_replaced(connection: aiosqlite.Connection, draft_id: int, note: str) -> None:
+    """Let a draft wait again that could not be written anew; nothing if somebody has brought it back meanwhile."""
+    await connection.execute(
+        "UPDATE drafts SET state = 'pending', note = ?, version = version + 1 WHERE id = ? AND state = 'replaced'",
+        (note, draft_id),
+    )
+
+
+async def set_turn(connection: aiosqlite.Connection, draft_id: int, publish_at: float | None) -> None:
+    """When an approved draft may go to the blog, in unix seconds; None: at once."""
+    await connection.execute(
+        "UPDATE drafts SET publish_at = ?, version = version + 1 WHERE id = ? AND publish_at IS NOT ?",
+        (publish_at, draft_id, publish_at),
+    )
+
+
+async def last_turn(connection: aiosqlite.Connection, blog: str, upload_states: Sequence[str]) -> float | None:
+    """The last turn that a draft has or had on this blog, of those that go there as one of these."""
+    row = await fetch_one(
+        connection,
+        """
+        SELECT max(publish_at) AS at FROM drafts
+        WHERE blog = ? AND state IN ('approved', 'uploading', 'unknown', 'uploaded')
+            AND upload_state IN (SELECT value FROM json_each(?))
+        """,
+        (blog, json.dumps(list(upload_states))),
+    )
+    return row["at"] if row else None
 
 
 async def note_on_draft(connection: aiosqlite.Connection, draft_id: int, note: str, *, state: DraftState) -> None:
@@ -301,118 +305,6 @@ async def put_parent(connection: aiosqlite.Connection, draft_id: int, parent: Pa
         "UPDATE drafts SET parent = ?, version = version + 1 WHERE id = ?",
         (msgspec.json.encode(parent).decode(), draft_id),
     )
-
-
-async def begin_upload(
-    connection: aiosqlite.Connection, draft: Draft, *, body: dict[str, object], now: float
-) -> Upload:
-    """Write down the intent to send this very body, before it is sent."""
-    await move_draft(connection, draft.id, to=DraftState.UPLOADING)
-    return await _add_upload(connection, draft, body, now)
-
-
-async def postpone_upload(
-    connection: aiosqlite.Connection, draft: Draft, *, outcome: str, note: str, now: float, retry_at: float
-) -> None:
-    """Write down that an approved draft waits, before anything could be sent: an attempt without a body."""
-    upload = await _add_upload(connection, draft, {}, now)
-    await end_upload(connection, upload.id, outcome=outcome, now=now, retry_at=retry_at)
-    await note_on_draft(connection, draft.id, note, state=DraftState.APPROVED)
-
-
-async def _add_upload(connection: aiosqlite.Connection, draft: Draft, body: dict[str, object], now: float) -> Upload:
-    row = await _fetch_one(
-        connection,
-        "SELECT id FROM decisions WHERE draft_id = ? AND state_after = 'approved' ORDER BY id DESC LIMIT 1",
-        (draft.id,),
-    )
-    if row is None:
-        # The database enforces what the code promises: nothing is posted without a recorded decision.
-        raise DraftDecided(f"Draft {draft.id} has no recorded approval.", "Approve it with its button.")
-    cursor = await connection.execute(
-        "INSERT INTO uploads (draft_id, decision_id, blog, body, started_at) VALUES (?, ?, ?, ?, ?)",
-        (draft.id, row["id"], draft.blog, json.dumps(body), now),
-    )
-    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
-    return Upload(cursor.lastrowid, draft.id, draft.blog, body, now, 0)
-
-
-async def end_upload(
-    connection: aiosqlite.Connection,
-    upload_id: int,
-    *,
-    outcome: str,
-    now: float,
-    post_id: str | None = None,
-    retry_at: float | None = None,
-) -> None:
-    """Write down how an upload ended, as far as we know; `retry_at` only when it surely never reached Tumblr."""
-    await connection.execute(
-        "UPDATE uploads SET outcome = ?, post_id = ?, finished_at = ?, retry_at = ? WHERE id = ?",
-        (outcome, post_id, now, retry_at, upload_id),
-    )
-
-
-async def looked_for_upload(
-    connection: aiosqlite.Connection, upload_id: int, *, looked_at: int, retry_at: float | None = None
-) -> None:
-    """Note how many searches of the blog are behind a lost upload; `retry_at` where the last one failed."""
-    await connection.execute(
-        "UPDATE uploads SET looked_at = ?, retry_at = ? WHERE id = ?", (looked_at, retry_at, upload_id)
-    )
-
-
-async def last_upload(database: Database, draft_id: int) -> Upload | None:
-    """The newest attempt to upload this draft."""
-    async with database.read() as connection:
-        row = await _fetch_one(
-            connection,
-            "SELECT id, draft_id, blog, body, started_at, looked_at, retry_at, outcome FROM uploads"
-            " WHERE draft_id = ? ORDER BY id DESC LIMIT 1",
-            (draft_id,),
-        )
-    if row is None:
-        return None
-    body = msgspec.json.decode(row["body"], type=dict[str, object])
-    return Upload(
-        row["id"],
-        row["draft_id"],
-        row["blog"],
-        body,
-        row["started_at"],
-        row["looked_at"],
-        row["retry_at"],
-        row["outcome"],
-    )
-
-
-async def times_not_sent(database: Database, draft_id: int) -> int:
-    """How often sending this draft has failed to reach Tumblr since it was last approved."""
-    async with database.read() as connection:
-        row = await _fetch_one(
-            connection,
-            """
-            SELECT count(*) AS tries FROM uploads
-            WHERE draft_id = ? AND outcome = 'not sent' AND body <> '{}' AND decision_id =
-                (SELECT max(id) FROM decisions WHERE draft_id = ? AND state_after = 'approved')
-            """,
-            (draft_id, draft_id),
-        )
-    return int(row["tries"]) if row else 0
-
-
-async def first_tried(database: Database, draft_id: int) -> float | None:
-    """When this draft was first to be sent since it was last approved, in unix seconds."""
-    async with database.read() as connection:
-        row = await _fetch_one(
-            connection,
-            """
-            SELECT min(started_at) AS at FROM uploads WHERE draft_id = ? AND decision_id =
-                (SELECT max(id) FROM decisions WHERE draft_id = ? AND state_after = 'approved')
-            """,
-            (draft_id, draft_id),
-        )
-    return row["at"] if row else None
 
 
 async def texts_to_compare(database: Database, *, limit: int) -> dict[int, str]:
@@ -458,16 +350,18 @@ async def reblogged_posts(database: Database) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-async def _one(connection: aiosqlite.Connection, draft_id: int) -> Draft | None:
-    row = await _fetch_one(
+async def draft_in(connection: aiosqlite.Connection, draft_id: int) -> Draft | None:
+    """`get_draft`, inside a transaction."""
+    row = await fetch_one(
         connection,
-        f"SELECT {_COLUMNS} FROM drafts d JOIN voices v ON v.id = d.voice_id WHERE d.id = ?",  # noqa: S608 - our own text
+        _DRAFTS + " WHERE d.id = ?",
         (draft_id,),
     )
     return _draft(row) if row else None
 
 
-async def _fetch_one(connection: aiosqlite.Connection, sql: str, parameters: tuple[object, ...]) -> sqlite3.Row | None:
+async def fetch_one(connection: aiosqlite.Connection, sql: str, parameters: tuple[object, ...]) -> sqlite3.Row | None:
+    """The first row that a query finds."""
     async with connection.execute(sql, parameters) as cursor:
         return await cursor.fetchone()
 
@@ -498,4 +392,14 @@ def _draft(row: sqlite3.Row) -> Draft:
         note=row["note"],
         edited=bool(row["edited"]),
         parent=msgspec.json.decode(row["parent"], type=Parent) if row["parent"] else None,
+        last_action=row["last_action"],
+        reason=row["reason"],
+        approved_by=msgspec.json.decode(row["approved_by"], type=tuple[str, ...]),
+        publish_at=row["publish_at"],
+        removal=Removal(row["removal"]) if row["removal"] else None,
+        original_text=row["original_text"],
+        findings=msgspec.json.decode(row["findings"], type=tuple[Finding, ...]),
+        held_back=bool(row["held_back"]),
+        closeness=row["closeness"],
+        closest=msgspec.json.decode(row["closest"], type=Closest) if row["closest"] else None,
     )

@@ -43,6 +43,8 @@ from bot.tumblr.values import (
 
 _TRY_LATER = "Try again in a few minutes."
 _LOOK_FIRST = "Look at the blog, its drafts and its queue before sending it again."
+MADE = "made"
+DELETED = "deleted"
 
 T = TypeVar("T")
 
@@ -241,28 +243,49 @@ def understand_write(outcome: Outcome, retry_at: float | None = None) -> Created
         TumblrNotSent: it never left.
         TumblrOutcomeUnknown: anything else. A 504 has come back after the post was made.
     """
+    reply = _reply_to_write(outcome, retry_at, MADE)
+    assert reply.envelope is not None  # noqa: S101 - a success has one
+    created = _mapping_in(reply.envelope.response)
+    post_id = as_post_id(created.get("id_string"), created.get("id"))
+    if post_id is None:
+        raise unknown_outcome("sent an answer that could not be read")
+    # Read and written differently: a post in the queue is "queued" when it is read.
+    state = as_text(created.get("state"))
+    return CreatedPost(post_id, "queue" if state == "queued" else state)
+
+
+def understand_deletion(outcome: Outcome, retry_at: float | None = None) -> None:
+    """Return if a post was deleted. `retry_at` as in `understand_read`.
+
+    Raises:
+        TumblrUnauthorized, TumblrForbidden, TumblrNotFound, TumblrRefused, TumblrQuotaReached: the API said no.
+        TumblrNotSent: it never left.
+        TumblrOutcomeUnknown: anything else.
+    """
+    reply = _reply_to_write(outcome, retry_at, DELETED)
+    assert reply.envelope is not None  # noqa: S101 - a success has one
+    if as_post_id(_mapping_in(reply.envelope.response).get("id")) is None:
+        raise unknown_outcome("sent an answer that could not be read", DELETED)
+
+
+def _reply_to_write(outcome: Outcome, retry_at: float | None, wanted: str) -> _Reply:
+    """A successful answer to a write; `wanted` says what was to become of the post. Raises as the two above do."""
     if isinstance(outcome, NoAnswer):
         if not outcome.sent:
             raise TumblrNotSent(f"Tumblr {outcome.reason}, so nothing was sent.", _TRY_LATER)
-        raise unknown_outcome(outcome.reason)
+        raise unknown_outcome(outcome.reason, wanted)
     reply = _open(outcome)
     if reply.is_success and reply.envelope is not None:
-        created = _mapping_in(reply.envelope.response)
-        post_id = as_post_id(created.get("id_string"), created.get("id"))
-        if post_id is None:
-            raise unknown_outcome("sent an answer that could not be read")
-        # Read and written differently: a post in the queue is "queued" when it is read.
-        state = as_text(created.get("state"))
-        return CreatedPost(post_id, "queue" if state == "queued" else state)
+        return reply
     # Only the API itself can refuse: a page comes from somewhere on the way, and nobody knows from which side of it.
     if _is_refusal(reply.status) and reply.envelope is not None:
         raise _refusal(reply, retry_at)
-    raise unknown_outcome(_no_use(reply))
+    raise unknown_outcome(_no_use(reply), wanted)
 
 
-def unknown_outcome(reason: str) -> TumblrOutcomeUnknown:
+def unknown_outcome(reason: str, wanted: str = MADE) -> TumblrOutcomeUnknown:
     """The error for a write whose answer was lost; `reason` goes on from "Tumblr …"."""
-    return TumblrOutcomeUnknown(f"Tumblr {reason}, so the post may or may not have been made.", _LOOK_FIRST)
+    return TumblrOutcomeUnknown(f"Tumblr {reason}, so the post may or may not have been {wanted}.", _LOOK_FIRST)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from bot.drafts import UploadState
 from bot.errors import TumblrUnauthorized, TumblrUnavailable
 from bot.posts import Blog
 from bot.tumblr.answers import (
+    DELETED,
     Account,
     CreatedPost,
     PostLimits,
@@ -29,6 +30,7 @@ from bot.tumblr.answers import (
     read_blog,
     read_limits,
     read_page,
+    understand_deletion,
     understand_read,
     understand_write,
     unknown_outcome,
@@ -219,11 +221,13 @@ class Tumblr:
             TumblrQuotaReached, TumblrBlocked: it was not made, and nothing will be until `retry_at`.
             TumblrNotSent: it never left; may be tried again.
             TumblrOutcomeUnknown: it may or may not have been made; look at the blog first.
-            ValueError: `body` has no state or a wrong one. Tumblr would publish it at once.
+            ValueError: `body` has no state or a wrong one (Tumblr would publish it at once), or a time without a queue.
         """
         blog = parse_identifier(identifier)
         if body.get("state") not in _WRITE_STATES:
             raise ValueError("a post is never sent without a known state")
+        if "publish_on" in body and body["state"] != UploadState.QUEUE:
+            raise ValueError("only what goes into the queue has a time")
 
         def work(api: Api) -> CreatedPost:
             return understand_write(*self._send(api, lambda api: api.create_post(blog, body)))
@@ -234,6 +238,28 @@ class Tumblr:
         if created.state != body["state"]:
             log.warning("Tumblr put post %s into the state %r instead of %r.", created.id, created.state, body["state"])
         return created
+
+    async def delete_post(self, identifier: str, post_id: str) -> None:
+        """Delete a post, a Tumblr draft or a queued post, once. Only for what a person has pressed a button for.
+
+        As with `create_post`, whoever calls this shields it, and writes down the intent before and the outcome after.
+
+        Raises:
+            BlogIdentifierError: `identifier` names no blog.
+            TumblrNotFound: there is no such post; whether there ever was one, looking tells.
+            TumblrUnauthorized, TumblrForbidden, TumblrRefused: Tumblr said no.
+            TumblrQuotaReached, TumblrBlocked: it was not deleted, and nothing will be until `retry_at`.
+            TumblrNotSent: it never left; may be tried again.
+            TumblrOutcomeUnknown: it may or may not have been deleted; look at the blog first.
+            ValueError: `post_id` is no number.
+        """
+        blog = parse_identifier(identifier)
+        checked_id = _checked_post_id(post_id)
+
+        def work(api: Api) -> None:
+            understand_deletion(*self._send(api, lambda api: api.delete_post(blog, checked_id)))
+
+        await self._writes.run(self._credentials_now, work, lambda: unknown_outcome("took too long to answer", DELETED))
 
     async def close(self) -> None:
         """Close the connections; a write that is under way is waited for, since its outcome matters."""

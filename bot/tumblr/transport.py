@@ -133,8 +133,8 @@ class Request(TumblrRequest):
         return self._call("POST", url, msgspec.json.encode(dict(params or {})))
 
     def delete(self, *_args: object, **_options: object) -> Outcome:
-        """Refuse: nothing is ever deleted from a blog."""
-        raise ValueError("nothing is deleted")
+        """Refuse: what is deleted on a blog is POSTed to `post/delete`."""
+        raise ValueError("nothing is deleted this way")
 
     def close(self) -> None:
         """Close the kept connection, once the call that may be using it is over."""
@@ -241,6 +241,10 @@ class Api(TumblrRestClient):
 
     def create_post(self, blogname: str, body: Mapping[str, object]) -> Outcome:
         return self.request.post(f"/v2/blog/{blogname}/posts", body)
+
+    # NPF has no deletion of its own: this one of the old endpoints is the one in use, and takes JSON as well.
+    def delete_post(self, blogname: str, id: str) -> Outcome:  # noqa: A002 - pytumblr's name
+        return self.request.post(f"/v2/blog/{blogname}/post/delete", {"id": id})
 
     def send_api_request(self, *_args: object, **_options: object) -> Outcome:
         """Refuse pytumblr's other calls: the legacy endpoints answer 403 pages, and put the key into the address."""

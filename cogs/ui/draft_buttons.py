@@ -1,166 +1,257 @@
-"""A draft's buttons, and the form to edit it. Their ids are `draft:<id>:<action>`; the truth is in the database.
-
-Forms are read by their id, as buttons are (`cogs.ui.forms` says why).
-"""
+"""A draft's buttons. Their ids are `draft:<id>:<press>`; the truth is in the database."""
 
 from __future__ import annotations
 
+import io
 import re
+from enum import StrEnum
 from typing import Any, Self
 
 import discord
 
-from bot.client import Client, is_permitted
-from bot.drafts import Action, Draft, DraftState, UploadState
+from bot.client import Client, is_permitted, require_decider
+from bot.drafts import Action, Draft, DraftState, Undo
 from bot.errors import DraftDecided
 from bot.store.drafts import get_draft
 from cogs.ui.buttons import explained, person
-from cogs.ui.forms import form_values
-from cogs.ui.limits import MODAL_INPUT, foreign, length, web_address
+from cogs.ui.draft_embed import WILL_BE, in_full, removal_place
+from cogs.ui.draft_forms import EditForm, ReasonForm, waiting_draft
+from cogs.ui.limits import foreign, length, web_address
+
+
+class Press(StrEnum):
+    """What the buttons of a draft say in their ids."""
+
+    APPROVE = Action.APPROVE.value
+    EDIT = Action.EDIT.value
+    REGENERATE = Action.REGENERATE.value
+    REJECT = Action.REJECT.value
+    CONFIRM = Action.CONFIRM.value
+    RESEND = Action.RESEND.value
+    UNDO = Action.UNDO.value
+    RESTORE = Action.RESTORE.value
+    WHY = "why"
+    READ = "read"
+
 
 _LABELS = {
-    Action.APPROVE: ("Approve", discord.ButtonStyle.success),
-    Action.EDIT: ("Edit", discord.ButtonStyle.primary),
-    Action.REGENERATE: ("Regenerate", discord.ButtonStyle.secondary),
-    Action.REJECT: ("Reject", discord.ButtonStyle.danger),
-    Action.CONFIRM: ("It is on the blog", discord.ButtonStyle.success),
-    Action.RESEND: ("Send again", discord.ButtonStyle.danger),
+    Press.APPROVE: ("Approve", discord.ButtonStyle.success),
+    Press.EDIT: ("Edit", discord.ButtonStyle.primary),
+    Press.REGENERATE: ("Regenerate", discord.ButtonStyle.secondary),
+    Press.REJECT: ("Reject", discord.ButtonStyle.danger),
+    Press.CONFIRM: ("It is on the blog", discord.ButtonStyle.success),
+    Press.RESEND: ("Send again", discord.ButtonStyle.danger),
+    Press.UNDO: ("Undo", discord.ButtonStyle.secondary),
+    Press.RESTORE: ("Bring back", discord.ButtonStyle.secondary),
+    Press.WHY: ("Say why", discord.ButtonStyle.secondary),
+    Press.READ: ("Read all", discord.ButtonStyle.secondary),
 }
 _ANSWERS = {
-    Action.APPROVE: "Draft {id} is approved and {will_be}.",
-    Action.REGENERATE: "Draft {id} is set aside, and another one is being written.",
-    Action.REJECT: "Draft {id} is rejected. It will not be posted.",
-    Action.CONFIRM: "Draft {id} is noted as uploaded.",
-    Action.RESEND: "Draft {id} is being sent again and {will_be}.",
+    Press.REGENERATE: "Draft {id} is set aside, and another one is being written.",
+    Press.REJECT: "Draft {id} is rejected. It will not be posted.",
+    Press.CONFIRM: "Draft {id} is noted as uploaded.",
+    Press.RESEND: "Draft {id} is being sent again and {will_be}.",
+    Press.RESTORE: "Draft {id} is back, and waits for a decision.",
 }
-WILL_BE = {
-    UploadState.DRAFT: "will be saved as a draft on {blog}",
-    UploadState.QUEUE: "will be put into the queue of {blog}",
-    UploadState.PUBLISHED: "will be published on {blog} at once, for everybody to see",
-    UploadState.PRIVATE: "will be posted on {blog} as a private post",
-}
-"""Where an approved draft goes, and as what; also on its message."""
-_PARTS = 4  # inputs of a form that hold text; a fifth is for the tags
-_FORM = re.compile(r"draft:(?P<id>\d+):form")
+_PAGE = 1_900  # code units of text on a page, before they are made harmless
+_MOST_PAGES = 4
 
 
 class DraftButton(
     discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"draft:(?P<id>\d+):(?P<action>approve|edit|regenerate|reject|confirm|resend)",
+    template=rf"draft:(?P<id>\d{{1,15}}):(?P<press>{'|'.join(Press)})",
 ):
     """One of a draft's buttons."""
 
-    def __init__(self, draft_id: int, action: Action) -> None:
+    def __init__(self, draft_id: int, press: Press, label: str = "") -> None:
         self.draft_id = draft_id
-        self.action = action
-        label, style = _LABELS[action]
-        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"draft:{draft_id}:{action}"))
+        self.press = press
+        usual, style = _LABELS[press]
+        super().__init__(discord.ui.Button(label=label or usual, style=style, custom_id=f"draft:{draft_id}:{press}"))
 
     @classmethod
     async def from_custom_id(
         cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        return cls(int(match["id"]), Action(match["action"]))
+        return cls(int(match["id"]), Press(match["press"]))
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         return await is_permitted(interaction)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._edit(interaction) if self.action is Action.EDIT else self._act(interaction))
+        presses = {Press.EDIT: self._edit, Press.WHY: self._say_why, Press.READ: self._read, Press.UNDO: self._undo}
+        await explained(interaction, presses.get(self.press, self._act)(interaction))
 
     async def _act(self, interaction: discord.Interaction[Client]) -> None:
+        require_decider(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
-        app = interaction.client.app
+        desk = interaction.client.app.drafts
         act = {
-            Action.APPROVE: app.approve,
-            Action.REGENERATE: app.regenerate,
-            Action.REJECT: app.reject,
-            Action.CONFIRM: app.confirm_uploaded,
-            Action.RESEND: app.send_again,
-        }[self.action]
+            Press.APPROVE: desk.approve,
+            Press.REGENERATE: desk.regenerate,
+            Press.REJECT: desk.reject,
+            Press.CONFIRM: desk.confirm_uploaded,
+            Press.RESEND: desk.send_again,
+            Press.RESTORE: desk.restore,
+        }[self.press]
         draft = await act(self.draft_id, person(interaction))
-        will_be = WILL_BE[draft.upload_state].format(blog=f"**{foreign(draft.blog)}**")
-        await interaction.followup.send(_ANSWERS[self.action].format(id=draft.id, will_be=will_be), ephemeral=True)
+        view = _view(DraftButton(draft.id, Press.WHY)) if self.press is Press.REJECT else discord.utils.MISSING
+        await interaction.followup.send(answer_to(self.press, draft, desk.rules.approvals), view=view, ephemeral=True)
 
     async def _edit(self, interaction: discord.Interaction[Client]) -> None:
-        # A form must be the first answer, so the draft is read before it: a row by its key, well within 3 seconds.
+        require_decider(interaction)
+        draft = await waiting_draft(interaction.client, self.draft_id)
+        await interaction.response.send_modal(EditForm(draft, f"draft:{draft.id}:form"))
+
+    async def _say_why(self, interaction: discord.Interaction[Client]) -> None:
+        require_decider(interaction)
         draft = await get_draft(interaction.client.app.database, self.draft_id)
-        if draft is None or draft.state is not DraftState.PENDING:
-            state = "gone" if draft is None else f"already {draft.state}"
-            raise DraftDecided(f"Draft {self.draft_id} is {state}.", "See /drafts for those that wait.")
-        parts = split_for_form(draft.text)
-        if len(parts) > _PARTS:
-            raise DraftDecided(
-                f"Draft {draft.id} is too long for a form in Discord.",
-                "Approve it as it is and edit it on Tumblr, or regenerate it.",
+        if draft is None or draft.state is not DraftState.REJECTED:
+            raise DraftDecided(f"Draft {self.draft_id} is not rejected.", "See /drafts show for how it stands.")
+        await interaction.response.send_modal(ReasonForm(draft.id, draft.reason))
+
+    async def _undo(self, interaction: discord.Interaction[Client]) -> None:
+        require_decider(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await take_back(interaction, self.draft_id)
+
+    async def _read(self, interaction: discord.Interaction[Client]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        draft = await get_draft(interaction.client.app.database, self.draft_id)
+        if draft is None:
+            raise DraftDecided(f"Draft {self.draft_id} does not exist any more.", "See /drafts list.")
+        await send_in_full(interaction, draft)
+
+
+class RemoveButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"draft:(?P<id>\d{1,15}):remove:(?P<post>\d{1,20})"
+):
+    """Deletes an uploaded draft on the blog: the second press, after a sentence that names the blog.
+
+    It holds for the very post that the sentence was about, not for one that the draft has become since.
+    """
+
+    def __init__(self, draft_id: int, post_id: str, place: str = "") -> None:
+        self.draft_id = draft_id
+        self.post_id = post_id
+        super().__init__(
+            discord.ui.Button(
+                label=f"Delete it from {place or 'the blog'}",
+                style=discord.ButtonStyle.danger,
+                custom_id=f"draft:{draft_id}:remove:{post_id}",
             )
-        await interaction.response.send_modal(EditForm(draft, parts))
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["id"]), match["post"])
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        return await is_permitted(interaction)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await explained(interaction, self._pressed(interaction))
+
+    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+        require_decider(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        draft = await interaction.client.app.drafts.remove(self.draft_id, person(interaction), post_id=self.post_id)
+        await interaction.followup.send(
+            f"Draft {draft.id} is being deleted from {removal_place(draft)}. Its message says when that is certain.",
+            ephemeral=True,
+        )
 
 
-class EditForm(discord.ui.Modal):
-    """The text in as many parts as Discord's forms need, then the tags. `receive_form` gets what is sent."""
+async def take_back(interaction: discord.Interaction[Client], draft_id: int) -> Draft | None:
+    """Undo the decision about a draft, or ask before something is deleted on the blog. Returns the draft if it waits.
 
-    def __init__(self, draft: Draft, parts: list[str]) -> None:
-        super().__init__(title=f"Edit draft {draft.id}", custom_id=f"draft:{draft.id}:form")
-        for number, part in enumerate(parts, 1):
-            label = "Text" if len(parts) == 1 else f"Text, part {number} of {len(parts)}"
-            self.add_item(_field(label, f"text-{number}", part, required=number == 1))
-        self.add_item(_field("Tags, separated by commas", "tags", ", ".join(draft.tags), required=False))
-
-
-async def receive_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what somebody typed into an `EditForm`, whichever process showed it; leave every other form alone."""
-    form, values = form_values(interaction)
-    found = _FORM.fullmatch(form)
-    if found is not None and await is_permitted(interaction):
-        await explained(interaction, _save(interaction, int(found["id"]), values))
-
-
-async def _save(interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]) -> None:
-    await interaction.response.defer(ephemeral=True, thinking=True)
-    text = "".join(values.get(f"text-{number}", "") for number in range(1, _PARTS + 1))
-    await interaction.client.app.edit(draft_id, person(interaction), text=text, tags=values.get("tags", ""))
-    await interaction.followup.send(f"Draft {draft_id} has its new text.", ephemeral=True)
+    Raises:
+        DraftDecided: there is nothing to undo.
+    """
+    app = interaction.client.app
+    draft = await get_draft(app.database, draft_id)
+    if draft is not None and draft.undo is Undo.ON_TUMBLR and draft.post_id is not None:
+        place = removal_place(draft)
+        button = RemoveButton(draft.id, draft.post_id, place.split(" of ")[0])
+        await interaction.followup.send(
+            f"Draft {draft.id} is on Tumblr already. Delete it from {place}? Then it waits for a decision again.",
+            view=_view(button),
+            ephemeral=True,
+        )
+        return None
+    draft = await app.drafts.undo(draft_id, person(interaction))
+    await interaction.followup.send(f"Draft {draft.id} is back, and waits for a decision.", ephemeral=True)
+    return draft
 
 
-def _field(label: str, custom_id: str, value: str, *, required: bool) -> discord.ui.TextInput[Any]:
-    return discord.ui.TextInput(
-        label=label,
-        custom_id=custom_id,
-        style=discord.TextStyle.paragraph,
-        default=value,
-        required=required,
-        max_length=MODAL_INPUT,
-    )
+async def send_in_full(interaction: discord.Interaction[Client], draft: Draft) -> None:
+    """All of a draft for one person: on a few pages, or as a file."""
+    text = in_full(draft)
+    pages = split_in_pages(text)
+    if len(pages) > _MOST_PAGES:
+        file = discord.File(io.BytesIO(text.encode("utf-8", "replace")), f"draft-{draft.id}.txt")
+        await interaction.followup.send(f"All of draft {draft.id}:", file=file, ephemeral=True)
+        return
+    for number, page in enumerate(pages, 1):
+        shown = discord.Embed(description=foreign(page))
+        shown.set_footer(text=f"Draft {draft.id}, page {number} of {len(pages)}")
+        await interaction.followup.send(embed=shown, ephemeral=True)
 
 
-def split_for_form(text: str) -> list[str]:
-    """The text in parts that a form's input holds; joined again they are the text, to the letter."""
-    parts: list[str] = []
-    current = ""
-    for line in text.splitlines(keepends=True) or [""]:
-        rest = line
-        while length(current) + length(rest) > MODAL_INPUT:
-            room = MODAL_INPUT - length(current)
-            head = rest[: room // 2] if not current else ""  # half: a character may count twice
-            parts.append(current + head)
-            current, rest = "", rest[len(head) :]
-        current += rest
-    return [*parts, current] if current or not parts else parts
+def split_in_pages(text: str) -> list[str]:
+    """The text in parts that fit an embed once they are harmless, cut between lines or else words if possible."""
+    pages: list[str] = []
+    while length(text) > _PAGE:
+        window = text[: _PAGE // 2] if length(text[:_PAGE]) > _PAGE else text[:_PAGE]
+        at = max(window.rfind("\n"), window.rfind(" ") if "\n" not in window else -1) + 1
+        at = at or len(window)
+        pages.append(text[:at])
+        text = text[at:]
+    return [*pages, text] if text.strip() or not pages else pages
 
 
-def draft_view(draft: Draft) -> discord.ui.View | None:
-    """The buttons that a draft has now."""
+def answer_to(press: Press, draft: Draft, approvals: int) -> str:
+    """What the person who pressed is told."""
+    will_be = WILL_BE[draft.upload_state].format(blog=f"**{foreign(draft.blog)}**")
+    if press is not Press.APPROVE:
+        return _ANSWERS[press].format(id=draft.id, will_be=will_be)
     if draft.state is DraftState.PENDING:
-        actions = [Action.APPROVE, Action.EDIT, Action.REGENERATE, Action.REJECT]
+        missing = approvals - len(draft.approved_by)
+        return f"Your approval of draft {draft.id} is noted. It takes {missing} more."
+    return f"Draft {draft.id} is approved and {will_be}{turn(draft)}."
+
+
+def turn(draft: Draft) -> str:
+    """When an approved draft goes, after a sentence that says where."""
+    return "" if draft.publish_at is None else f", when its turn has come: <t:{int(draft.publish_at)}:f>"
+
+
+def draft_view(draft: Draft, *, is_whole: bool = True) -> discord.ui.View | None:
+    """The buttons that a draft has now; `is_whole` says whether its message holds all of it."""
+    presses: list[Press] = []
+    if draft.state is DraftState.PENDING:
+        presses = [Press.APPROVE, Press.EDIT, Press.REGENERATE, Press.REJECT]
     elif draft.state is DraftState.UNKNOWN and draft.note:
-        actions = [Action.CONFIRM, Action.RESEND]  # looking did not settle it: it is a person's turn
-    else:
-        actions = []
-    view = discord.ui.View(timeout=None)
-    for action in actions:
-        view.add_item(DraftButton(draft.id, action))
+        presses = [Press.CONFIRM, Press.RESEND]  # looking did not settle it: it is a person's turn
+    elif draft.state is DraftState.REPLACED:
+        presses = [Press.RESTORE]
+    elif draft.undo is not None:
+        presses = [Press.UNDO]
+    if draft.state is DraftState.REJECTED:
+        presses.append(Press.WHY)
+    if not is_whole:
+        presses.append(Press.READ)
+    items: list[discord.ui.Item[Any]] = [DraftButton(draft.id, press) for press in presses]
     link = web_address(draft.post_url)
     if draft.state is DraftState.UPLOADED and link is not None:
-        view.add_item(discord.ui.Button(label="Open on Tumblr", url=link))
-    return view if view.children else None
+        items.insert(0, discord.ui.Button(label="Open on Tumblr", url=link))
+    return _view(*items) if items else None
+
+
+def _view(*items: discord.ui.Item[Any]) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
+    return view

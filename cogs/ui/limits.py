@@ -86,6 +86,7 @@ def embed(  # every part is optional in Discord too
     colour: discord.Colour | None = None,
     author: str = "",
     author_url: str | None = None,
+    author_icon: str | None = None,
     fields: Sequence[tuple[str, str, bool]] = (),
     footer: str = "",
 ) -> discord.Embed:
@@ -95,7 +96,7 @@ def embed(  # every part is optional in Discord too
     """
     made = discord.Embed(title=cut(title, TITLE) or None, url=url, colour=colour)
     if author:
-        made.set_author(name=cut(author, AUTHOR), url=author_url)
+        made.set_author(name=cut(author, AUTHOR), url=author_url, icon_url=author_icon)
     if footer:
         made.set_footer(text=cut(footer, FOOTER))
     for name, value, inline in fields[:FIELDS]:
@@ -104,9 +105,13 @@ def embed(  # every part is optional in Discord too
         )
     while made.fields and _total(made) > EMBED_TOTAL - DESCRIPTION // 2:
         made.remove_field(len(made.fields) - 1)
-    room = min(DESCRIPTION, EMBED_TOTAL - _total(made))
-    made.description = cut(description, room) or None
+    made.description = cut(description, room_left(made)) or None
     return made
+
+
+def room_left(made: discord.Embed) -> int:
+    """How long the description of an embed may be that has everything else already."""
+    return min(DESCRIPTION, EMBED_TOTAL - _total(made) + length(made.description or ""))
 
 
 def _total(made: discord.Embed) -> int:

@@ -185,7 +185,10 @@ async def together(world: World, *presses: tuple[MemberActor, discord.Message, s
 async def forged(
     world: World, actor: MemberActor, message: discord.Message, custom_id: str, values: list[str] | None = None
 ) -> InteractionResult:
-    """A press, or with `values` a choice, on a message that this person may never have been shown."""
+    """A press, or with `values` a choice, on a message that this person may never have been shown.
+
+    What the message does not have any more (or never had) is put there: on a phone that has not caught up it still is.
+    """
     backend = world.env.backend
     kind = ComponentType.BUTTON if values is None else ComponentType.STRING_SELECT
     record, payload = interactions.base_payload(
@@ -198,6 +201,10 @@ async def forged(
     )
     stored = backend.get_message(world.channel.id, message.id)
     payload["message"] = dict(serializers.message_payload(backend, stored))
+    if custom_id not in str(payload["message"]["components"]):
+        part = {"type": kind, "custom_id": custom_id}
+        more = {"style": 1, "label": "x"} if values is None else {"options": [{"label": v, "value": v} for v in values]}
+        payload["message"]["components"] = [{"type": ComponentType.ACTION_ROW, "components": [part | more]}]
     record.source_message_id = stored.id
     backend.emit("INTERACTION_CREATE", payload)
     await world.env.settle()

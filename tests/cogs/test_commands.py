@@ -38,10 +38,12 @@ from tests.cogs.acts import (
 GROUPS = {
     "connect": ("tumblr", "show"),
     "consent": ("add", "list", "revoke"),
+    "data": ("export",),
+    "drafts": ("review", "list", "show", "export"),
     "voices": ("list", "show", "use", "rename", "retire", "add", "compare"),
 }
 COMMANDS = (
-    "download", "examples", "moderate", "finetune", "generate", "drafts", "status",
+    "download", "examples", "moderate", "finetune", "generate", "status",
     *(f"{group} {name}" for group, names in GROUPS.items() for name in names),
 )  # fmt: skip
 
@@ -145,10 +147,10 @@ async def test_generate_takes_a_count_and_a_prompt(small: World):
 
 
 async def test_drafts_lists_what_waits_and_links_to_it(small: World):
-    assert "No draft waits" in said(await small.owner.slash(small.channel, "drafts"))
+    assert "No draft waits" in said(await small.owner.slash(small.channel, "drafts list"))
     first, second = await written(small, 2)
     await small.owner.click(first, label="Reject")
-    text = said(await small.reviewer.slash(small.channel, "drafts"))
+    text = said(await small.reviewer.slash(small.channel, "drafts list"))
     assert f"[Draft {number(second)}](https://discord.com/channels/{GUILD_ID}/{small.channel.id}/{second.id})" in text
     assert f"Draft {number(first)}]" not in text
     assert "Pending: 1" in text
@@ -157,7 +159,7 @@ async def test_drafts_lists_what_waits_and_links_to_it(small: World):
 
 async def test_drafts_show_posts_a_draft_anew_and_its_buttons_work(small: World):
     (message,) = await written(small)
-    result = await small.owner.slash(small.channel, "drafts", show=number(message))
+    result = await small.owner.slash(small.channel, "drafts show", number=number(message))
     assert said(result) == "Draft 1 is shown again in this channel."
     _, fresh = await small.until(lambda: d if len(d := small.drafts()) == 2 else None)
     await small.owner.click(fresh, label="Reject")
@@ -166,8 +168,8 @@ async def test_drafts_show_posts_a_draft_anew_and_its_buttons_work(small: World)
 
 
 async def test_drafts_show_of_an_unknown_number_says_so(small: World):
-    result = await small.owner.slash(small.channel, "drafts", show=77)
-    assert said(result) == "There is no draft 77. /drafts lists those that wait."
+    result = await small.owner.slash(small.channel, "drafts show", number=77)
+    assert said(result) == "There is no draft 77. /drafts list shows those that wait."
 
 
 async def test_status_leads_through_the_stages(small: World):
@@ -206,7 +208,8 @@ async def test_a_stranger_gets_a_private_refusal_to_every_command(small: World, 
     options = {
         "download": {"blogs": "staff"},
         "generate": {"count": 2},
-        "drafts": {"show": 1},
+        "drafts show": {"number": 1},
+        "data export": {"what": "preferences"},
         "finetune": {"epochs": 1},
         "consent add": {"blog": "staff", "note": "says I"},
         "consent revoke": {"blog": "staff"},

@@ -182,11 +182,11 @@ async def test_a_defect_in_a_command_shows_a_reference(
 ):
     async with small_world(tmp_path) as world:
         monkeypatch.setattr("bot.store.drafts.count_by_state", boom)
-        first = reference(said(await world.owner.slash(world.channel, "drafts")), caplog)
+        first = reference(said(await world.owner.slash(world.channel, "drafts list")), caplog)
         second = reference(said(await world.owner.slash(world.channel, "status")), caplog)
         assert first != second
         monkeypatch.undo()
-        assert "No draft waits" in said(await world.owner.slash(world.channel, "drafts"))
+        assert "No draft waits" in said(await world.owner.slash(world.channel, "drafts list"))
 
 
 async def test_a_defect_behind_a_button_or_a_form_shows_a_reference(
@@ -196,7 +196,7 @@ async def test_a_defect_behind_a_button_or_a_form_shows_a_reference(
         (message,) = await written(world)
         form = await world.owner.click(message, label="Edit")
         before = await everything(world)
-        monkeypatch.setattr("bot.store.drafts.decide", boom)
+        monkeypatch.setattr("bot.store.decisions.decide", boom)
         for label in ("Approve", "Reject", "Regenerate"):
             reference(said(await world.owner.click(message, label=label)), caplog)
         reference(said(await world.owner.submit_modal(form, {"text-1": "x", "tags": ""})), caplog)
@@ -224,7 +224,7 @@ async def test_a_defect_in_one_draft_does_not_hide_the_others(
     async with small_world(tmp_path) as world:
         first, second = await written(world, 2)
         true_render = draft_message.render
-        monkeypatch.setattr(draft_message, "render", lambda d: true_render(d) if d.id == 2 else 1 / 0)
+        monkeypatch.setattr(draft_message, "render", lambda d, s: true_render(d, s) if d.id == 2 else 1 / 0)
         await world.owner.click(first, label="Reject")
         await world.owner.click(second, label="Reject")
         await becomes(world, second, "Rejected")

@@ -83,7 +83,7 @@ async def test_a_blog_full_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         await stage(world, "generate", count=2)
         await world.until(lambda: len(world.drafts()) == 2)
         said(await world.owner.slash(world.channel, "status"))
-        said(await world.owner.slash(world.channel, "drafts"))
+        said(await world.owner.slash(world.channel, "drafts list"))
         check(world, caplog)
 
 
@@ -105,7 +105,7 @@ async def test_a_model_that_writes_it_and_an_owner_who_approves_it(tmp_path: Pat
                 assert forbidden not in (message.embeds[0].description or ""), (name, forbidden)
             assert f"Draft {(await draft(world, message)).id}" in shown
             assert (await draft(world, message)).text == text.strip()  # kept as it was, whatever is shown
-        said(await world.owner.slash(world.channel, "drafts"))
+        said(await world.owner.slash(world.channel, "drafts list"))
         for name in ("everyone", "flags", "stars", "lines"):
             message = messages[list(TEXTS).index(name)]
             form = await world.owner.click(message, label="Edit")

@@ -108,7 +108,7 @@ async def test_a_draft_that_tumblr_published_is_said_where_nobody_can_miss_it(
     assert "Saved as a draft" not in describe(shown)
     assert field(shown, "Please note").startswith("**On Tumblr it is published, for everybody to see.**")
     assert shown.embeds[0].colour == discord.Colour.orange()
-    assert buttons(shown) == ["Open on Tumblr"]
+    assert buttons(shown) == ["Open on Tumblr", "Undo"]
     assert len(calls(world.tumblr.requests, "POST", "/posts")) == 1
 
 
@@ -118,7 +118,7 @@ async def test_the_limit_of_posts_a_day_is_waited_out_visibly(tmp_path: Path, wa
         world.tumblr.daily_post_limit = 0
         await world.owner.click(message, label="Approve")
         shown = await becomes(world, message, "Tumblr's limit of posts a day is reached. It will be sent <t:")
-        assert buttons(shown) == []
+        assert buttons(shown) == ["Undo"]
         world.tumblr.daily_post_limit = 250
         await sent_soon(world, message, watch, "Uploaded", "Published on")
         assert len(calls(world.tumblr.requests, "POST", "/posts")) == 2
@@ -152,7 +152,7 @@ async def test_a_reblog_that_came_too_late_goes_back_to_its_reader(world: World)
     }
     async with world.app.database.write() as connection:
         await connection.execute("UPDATE drafts SET parent = ?", (json.dumps(parent),))
-    await world.app.show_again(number(message), world.channel.id)
+    await world.app.drafts.show_again(number(message), world.channel.id)
     shown = await world.until(lambda: shown if len(shown := world.drafts()) == 2 else None)
     world.tumblr.edit_post(other, post["id"], {"content": [{"type": "text", "text": "who put it out?"}]})
     await world.owner.click(shown[-1], label="Approve")

@@ -23,7 +23,7 @@ from bot.errors import DraftDecided
 from bot.pipeline import decide
 from bot.pipeline.publish import LOOK_AFTER, publish
 from bot.store import drafts as store
-from bot.store import voices
+from bot.store import uploads, voices
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice, VoiceKind
@@ -564,7 +564,7 @@ async def lost_upload(desk: Desk, state: UploadState = UploadState.DRAFT, **more
     found = await draft(desk.bench, draft_id)
     body = {"content": [{"type": "text", "text": found.text}], "state": state.value}
     async with desk.bench.database.write() as connection:
-        await store.begin_upload(connection, found, body=body, now=desk.watch())
+        await uploads.begin_upload(connection, found, body=body, now=desk.watch())
     written = {"queue": "queued"}.get(state, state.value)
     desk.bench.service.add_post(desk.bench.blog, body | {"state": written})
     return draft_id
@@ -739,7 +739,7 @@ async def test_a_look_that_failed_is_no_look(tmp_path: Path, name: str):
         assert waits.state is DraftState.UNKNOWN
         assert waits.note.startswith("The blog could not be looked at: ")
         assert f"<t:{int(due)}:R>" in waits.note
-        upload = await store.last_upload(desk.bench.database, draft_id)
+        upload = await uploads.last_upload(desk.bench.database, draft_id)
         assert upload is not None
         assert upload.looked_at == 0
         await desk.settle()
@@ -802,7 +802,7 @@ async def test_an_upload_whose_words_are_unknown_is_not_found_in_a_picture(tmp_p
     async with open_desk(tmp_path) as desk:
         draft_id = await approved(desk.bench)
         async with desk.bench.database.write() as connection:
-            await store.begin_upload(connection, await draft(desk.bench, draft_id), body={}, now=desk.watch())
+            await uploads.begin_upload(connection, await draft(desk.bench, draft_id), body={}, now=desk.watch())
         image = {"type": "image", "media": [{"url": "https://example.invalid/a.png"}]}
         desk.bench.service.add_post(desk.bench.blog, {"content": [image], "state": "draft"})
         await desk.settle()
@@ -916,7 +916,7 @@ async def test_a_reblog_whose_parent_is_gone_or_locked_is_given_back(tmp_path: P
             assert given_back.state is DraftState.PENDING
             assert words in given_back.note
             assert "Nothing was sent" in given_back.note
-            assert await store.last_upload(desk.bench.database, draft_id) is None, "no intent was written down"
+            assert await uploads.last_upload(desk.bench.database, draft_id) is None, "no intent was written down"
         assert not sent(desk.bench)
 
 
@@ -1080,7 +1080,7 @@ def test_never_twice_and_never_lost(kinds, daily_posts, steps):
                                 found = await draft(bench, draft_id)
                                 if found.state is DraftState.APPROVED:
                                     async with bench.database.write() as connection:
-                                        await store.begin_upload(connection, found, body={}, now=desk.watch())
+                                        await uploads.begin_upload(connection, found, body={}, now=desk.watch())
                     except DraftDecided:
                         pass
                 bench.service.faults.clear()

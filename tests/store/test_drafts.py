@@ -8,8 +8,8 @@ import pytest
 
 from bot.drafts import FOLLOWERS, Draft, DraftState, Parent, Person, UploadState
 from bot.errors import DraftDecided
+from bot.store import decisions, jobs, uploads, voices
 from bot.store import drafts as store
-from bot.store import jobs, voices
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.training import Voice, VoiceKind
@@ -41,7 +41,7 @@ async def put(db: Database, draft_id: int, state: DraftState) -> None:
 
 async def decide(db: Database, draft_id: int, state: DraftState, person: Person = ANNA, **more: object) -> Draft:
     async with db.write() as connection:
-        draft, _ = await store.decide(
+        draft, _ = await decisions.decide(
             connection, draft_id, action="test", person=person, allowed_from=frozenset(DraftState), state=state,
             now=11.0, **more,
         )  # fmt: skip
@@ -120,29 +120,30 @@ async def test_an_upload_needs_a_recorded_approval(db: Database):
     await put(db, number, DraftState.APPROVED)
     with pytest.raises(DraftDecided, match="no recorded approval"):
         async with db.write() as connection:
-            await store.begin_upload(connection, await get(db, number), body={}, now=1.0)
+            await uploads.begin_upload(connection, await get(db, number), body={}, now=1.0)
     assert (await get(db, number)).state is DraftState.APPROVED
-    assert await store.last_upload(db, number) is None
+    assert await uploads.last_upload(db, number) is None
 
 
 async def test_an_upload_is_written_down_and_counted(db: Database):
     number = await add(db)
-    draft = await decide(db, number, DraftState.APPROVED)
+    await decide(db, number, DraftState.APPROVED)
     for round_ in range(2):
+        draft = await get(db, number)
         async with db.write() as connection:
-            upload = await store.begin_upload(connection, draft, body={"content": [round_]}, now=1.0)
-        assert await store.last_upload(db, number) == upload
+            upload = await uploads.begin_upload(connection, draft, body={"content": [round_]}, now=1.0)
+        assert await uploads.last_upload(db, number) == upload
         async with db.write() as connection:
-            await store.looked_for_upload(connection, upload.id, looked_at=1)
-            await store.end_upload(connection, upload.id, outcome="not sent", now=2.0, retry_at=7.0)
+            await uploads.looked_for_upload(connection, upload.id, looked_at=1)
+            await uploads.end_upload(connection, upload.id, outcome="not sent", now=2.0, retry_at=7.0)
             await store.move_draft(connection, number, to=DraftState.APPROVED)
-        seen = await store.last_upload(db, number)
+        seen = await uploads.last_upload(db, number)
         assert seen is not None
         assert (seen.looked_at, seen.retry_at) == (1, 7.0)
-        assert await store.times_not_sent(db, number) == round_ + 1
+        assert await uploads.times_not_sent(db, number) == round_ + 1
     await put(db, number, DraftState.PENDING)
     await decide(db, number, DraftState.APPROVED)
-    assert await store.times_not_sent(db, number) == 0, "a new approval begins to count anew"
+    assert await uploads.times_not_sent(db, number) == 0, "a new approval begins to count anew"
 
 
 async def test_slots_are_filled_once(db: Database):
@@ -207,14 +208,14 @@ async def test_counts_and_adopted_posts(db: Database):
 async def test_waiting_before_anything_was_sent_is_no_failure_to_send(db: Database):
     number = await add(db)
     draft = await decide(db, number, DraftState.APPROVED)
-    assert await store.first_tried(db, number) is None
+    assert await uploads.first_tried(db, number) is None
     async with db.write() as connection:
         for now in (5.0, 6.0):
-            await store.postpone_upload(connection, draft, outcome="not sent", note="wait", now=now, retry_at=9.0)
+            await uploads.postpone_upload(connection, draft, outcome="not sent", note="wait", now=now, retry_at=9.0)
     waits = await get(db, number)
     assert (waits.state, waits.note) == (DraftState.APPROVED, "wait")
-    upload = await store.last_upload(db, number)
+    upload = await uploads.last_upload(db, number)
     assert upload is not None
     assert (upload.retry_at, upload.outcome, upload.body) == (9.0, "not sent", {})
-    assert await store.times_not_sent(db, number) == 0
-    assert await store.first_tried(db, number) == 5.0
+    assert await uploads.times_not_sent(db, number) == 0
+    assert await uploads.first_tried(db, number) == 5.0
