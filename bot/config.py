@@ -377,7 +377,7 @@ class GuardSettings(Section):
 
 
 class ReviewSettings(Section):
-    approvals: FromOne = Field(
+    approvals_needed: FromOne = Field(
         default=1, description="How many people have to approve a draft before it goes to the blog."
     )
     decider_role_ids: Snowflakes = Field(

@@ -45,7 +45,7 @@ class DraftDesk:
     def rules(self) -> Rules:
         """What approving takes now, and when what is approved may go."""
         review = self._settings().review
-        return Rules(review.approvals, review.posts_a_day)
+        return Rules(review.approvals_needed, review.posts_a_day)
 
     async def approve(self, draft_id: int, person: Person, *, seen: int | None = None) -> Draft:
         """Record the approval, and let the courier take the draft to the blog once there are enough of them."""

@@ -65,6 +65,64 @@ LEARNS_FROM = {
 }
 """Each sentence under "What it learns from", and the tests that fail when it stops being true."""
 
+LIFE, REVIEW, REMOVE = "tests/cogs/test_draft_life.py", "tests/cogs/test_review.py", "tests/pipeline/test_remove.py"
+DECIDING = {
+    "Changing your mind.": [(REMOVE, "test_a_drafts_life_under_any_luck")],
+    "A rejected draft comes back by its button Undo, and so does an approved one that has not been sent.": [
+        (LIFE, "test_a_rejection_can_be_explained_and_taken_back"),
+        (LIFE, "test_published_drafts_take_turns_and_a_waiting_one_can_be_taken_back"),
+    ],
+    "One that is a Tumblr draft or queued is deleted there after you confirm it, and waits again once it is certain that it "
+    "is gone; what has been published is never deleted.": [
+        (LIFE, "test_undo_of_an_upload_asks_first_and_deletes_then"),
+        (REMOVE, "test_a_lost_answer_is_settled_by_looking"),
+        (REMOVE, "test_what_has_been_published_is_never_deleted"),
+    ],
+    "A draft that was set aside can be brought back.": [
+        (LIFE, "test_a_replaced_draft_is_brought_back_and_can_be_regenerated_again")
+    ],
+    "Many at once.": [(REVIEW, "test_a_hundred_drafts_take_one_message_and_a_hundred_presses")],
+    "A review takes one message, however many drafts wait.": [
+        (REVIEW, "test_a_hundred_drafts_take_one_message_and_a_hundred_presses")
+    ],
+    "Several drafts of a list are approved after a sentence that names the blog and their number; what was decided or "
+    "changed meanwhile is left out.": [
+        (REVIEW, "test_several_drafts_are_approved_after_a_sentence_that_names_the_blog"),
+        (REVIEW, "test_a_text_that_changed_since_it_was_listed_is_not_approved"),
+    ],
+    "Together.": [(LIFE, "test_a_draft_that_needs_two_goes_only_with_the_second")],
+    "With `approvals_needed` a draft goes only when so many people have approved the same text.": [
+        (LIFE, "test_a_draft_that_needs_two_goes_only_with_the_second"),
+        (LIFE, "test_two_presses_of_one_person_at_once_count_once"),
+    ],
+    "With `decider_role_ids` only those roles decide.": [(LIFE, "test_only_the_roles_that_decide_decide")],
+    "When two people press at once, one decision counts and the other person is told.": [
+        ("tests/cogs/test_buttons.py", "test_two_people_at_once_make_one_decision"),
+        (REVIEW, "test_two_people_who_review_at_once_decide_once_each"),
+    ],
+    "Time.": [(LIFE, "test_after_a_pause_they_still_keep_their_distance")],
+    "With `posts_a_day` published and queued posts keep their distance.": [
+        (LIFE, "test_published_drafts_take_turns_and_a_waiting_one_can_be_taken_back"),
+        (LIFE, "test_a_queue_is_told_when"),
+    ],
+    "With `expiry_days` the bot rejects what nobody decided about, and Undo brings it back.": [
+        (LIFE, "test_a_draft_that_nobody_decides_about_expires_and_comes_back")
+    ],
+    "With `reminder_hour` the channel is told once a day what waits.": [
+        (LIFE, "test_the_reminder_comes_once_a_day_and_pings_nobody")
+    ],
+    "What decisions teach.": [(REVIEW, "test_what_decisions_teach_is_the_owners_and_leaves_typed_texts_out")],
+    "The export for preference tuning holds what a voice wrote, and which text was better than which.": [
+        (REVIEW, "test_what_decisions_teach_is_the_owners_and_leaves_typed_texts_out"),
+        ("tests/pipeline/test_teach.py", "test_what_is_kept_is_better_than_all_that_it_was_written_instead_of"),
+    ],
+    "What people typed is in it only with `teach_typed_text`.": [
+        (REVIEW, "test_what_decisions_teach_is_the_owners_and_leaves_typed_texts_out"),
+        ("tests/pipeline/test_teach.py", "test_nothing_that_people_typed_comes_along_unasked"),
+    ],
+}
+"""Each sentence under "Deciding", and the tests that fail when it stops being true."""
+
 PROMISES = {
     "Never twice, never lost.": [
         ("tests/pipeline/test_publish.py", "test_never_twice_and_never_lost"),
@@ -149,7 +207,10 @@ def commands(kind: str) -> list[str]:
 # --- promises -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("title", "known"), [("What it promises", PROMISES), ("What it learns from", LEARNS_FROM)])
+@pytest.mark.parametrize(
+    ("title", "known"),
+    [("What it promises", PROMISES), ("What it learns from", LEARNS_FROM), ("Deciding", DECIDING)],
+)
 def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
     promised = " ".join(section(title).replace("**", "").split())
     sentences = re.split(r"(?<=\.) (?:- )?", promised.removeprefix("- "))
@@ -158,7 +219,7 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    sorted({test for known in (PROMISES, LEARNS_FROM) for tests in known.values() for test in tests}),
+    sorted({test for known in (PROMISES, LEARNS_FROM, DECIDING) for tests in known.values() for test in tests}),
     ids=lambda value: value,
 )
 def test_the_tests_of_the_promises_exist(file: str, function: str):

@@ -178,7 +178,7 @@ def _status(draft: Draft, settings: Settings) -> str:
 
 
 def _what_approval_does(draft: Draft, blog: str, settings: Settings) -> str:
-    needed = settings.review.approvals
+    needed = settings.review.approvals_needed
     missing = max(1, needed - len(draft.approved_by))
     if draft.parent is not None:
         will = _WILL_REBLOG[draft.upload_state].format(blog=blog, parent=_author(draft.parent))

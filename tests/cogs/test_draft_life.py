@@ -298,7 +298,7 @@ def _some_draft():
 
 
 async def test_a_draft_that_needs_two_goes_only_with_the_second(tmp_path: Path):
-    async with small_world(tmp_path, configure=reviewing(approvals=2)) as world:
+    async with small_world(tmp_path, configure=reviewing(approvals_needed=2)) as world:
         (message,) = await written(world)
         assert "It takes 2 more people." in field(message, "Waiting for you")
         assert "It takes 1 more." in said(await world.owner.click(message, label="Approve"))
@@ -319,7 +319,7 @@ async def test_a_draft_that_needs_two_goes_only_with_the_second(tmp_path: Path):
 
 
 async def test_two_presses_of_one_person_at_once_count_once(tmp_path: Path):
-    async with small_world(tmp_path, configure=reviewing(approvals=2)) as world:
+    async with small_world(tmp_path, configure=reviewing(approvals_needed=2)) as world:
         (message,) = await written(world)
         await together(world, (world.owner, message, "Approve"), (world.owner, message, "Approve"))
         await pause()
