@@ -94,10 +94,13 @@ def render(draft: Draft, settings: Settings) -> Shown:
     above, is_quoted_whole = _quoted(draft.parent) if draft.parent else ("", True)
     tags = " ".join(f"#{foreign(tag)}" for tag in draft.tags)
     below = f"\n\n{cut(tags, _LONGEST_TAGS)}" if tags else ""
-    room = room_left(made) - length(above) - length(below)
+    room = room_left(made)
     text = foreign(draft.text)
-    made.description = (above + cut(text, max(room, _SHORTEST_TEXT)) + below) or None
-    return Shown(made, is_quoted_whole and length(text) <= room and length(tags) <= _LONGEST_TAGS)
+    left = max(room - length(above) - length(below), _SHORTEST_TEXT)
+    description = above + cut(text, left) + below
+    made.description = cut(description, room) or None
+    is_whole = length(text) <= left and length(tags) <= _LONGEST_TAGS and length(description) <= room
+    return Shown(made, is_quoted_whole and is_whole)
 
 
 def in_full(draft: Draft) -> str:

@@ -9,7 +9,7 @@ from cogs.ui.limits import cut, foreign
 
 _KEPT = 4  # words that are shown of what stayed, on each side of a change
 _LONGEST = 1_500  # code units
-_MOST_WORDS = 4_000  # comparing takes time that grows with their square
+_MOST_WORDS = 2_500  # comparing takes time that grows with their square
 
 
 def changes(before: str, after: str) -> str:

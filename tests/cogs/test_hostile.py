@@ -11,7 +11,9 @@ import pytest
 from bot.demo.faults import Fault
 from bot.demo.world import World, describe
 from tests.cogs.acts import (
+    as_it_stands,
     becomes,
+    buttons,
     draft,
     line,
     rows,
@@ -116,6 +118,53 @@ async def test_a_model_that_writes_it_and_an_owner_who_approves_it(tmp_path: Pat
         assert len(posts) == 4
         assert all(len(block["text"]) <= 4096 for post in posts for block in post["content"])
         check(world, caplog)
+
+
+async def test_it_is_harmless_wherever_a_draft_is_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """In a review, in a list with its choice, in what an edit changed, in a reason, and read in full."""
+    caplog.set_level(logging.INFO)
+    async with small_world(tmp_path) as world:
+        await stage(world, "download")
+        for text in TEXTS.values():
+            world.openai.faults.schedule(Fault("POST", "/v1/chat/completions", "status", 200, completion(text)))
+        world.app.settings = world.app.settings.model_copy(update={"tags_chance": 0.0})
+        await stage(world, "generate", count=len(TEXTS))
+        await world.until(lambda: len(world.drafts()) == len(TEXTS) or None)
+        review = (await world.owner.slash(world.channel, "drafts review")).response
+        assert review is not None
+        listed = (await world.owner.slash(world.channel, "drafts list")).response
+        assert listed is not None
+        for name, text in TEXTS.items():
+            shown = as_it_stands(world, review.message)
+            if "Read all" in buttons(shown):
+                await world.owner.click(shown, label="Read all")
+            form = await world.owner.click(shown, label="Edit")
+            assert form.modal is not None, name
+            others = {
+                "text-1": f"{text[:1000]} and on",
+                "text-2": "",
+                "text-3": "",
+                "text-4": "",
+                "tags": "@everyone, [x](y)",
+            }
+            parts = {row["components"][0]["custom_id"] for row in form.modal["components"]}
+            await world.owner.submit_modal(form, {key: value for key, value in others.items() if key in parts})
+            await world.owner.click(as_it_stands(world, review.message), label="Reject")
+            number = list(TEXTS).index(name) + 1
+            why = await world.owner.click(as_it_stands(world, review.message), label=f"Say why not draft {number}")
+            await world.owner.submit_modal(why, {"reason": text[:200]})
+        await becomes(world, world.drafts()[-1], "Why: ")
+        for entry in world.env.http_requests:
+            for embed in _embeds(entry.json):
+                everything = str([embed.get("description"), embed.get("fields")])
+                for forbidden in ("](https://example", "```", f"<@{SOMEBODY}", "@everyone", "discord.gg/"):
+                    assert forbidden not in everything, (entry.path, forbidden)
+        check(world, caplog)
+
+
+def _embeds(body: Any) -> list[dict[str, Any]]:
+    data = (body or {}).get("data") or body or {} if isinstance(body, dict) else {}
+    return data.get("embeds") or []
 
 
 async def test_a_model_that_answers_with_nothing(small: World):

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.drafts import Draft, DraftState, UploadState
-from cogs.ui import draft_message, limits
-from cogs.ui.draft_buttons import split_for_form
+from bot.config import Settings
+from bot.drafts import Closest, Draft, DraftState, Finding, Parent, UploadState
+from cogs.ui import limits
+from cogs.ui.draft_buttons import draft_view
+from cogs.ui.draft_embed import render
+from cogs.ui.draft_forms import split_for_form
 from cogs.ui.limits import cut, embed, foreign, length
 
 texts = st.text(max_size=6000) | st.text(alphabet="ab 🏴‍☠️👨‍👩‍👧\n", max_size=6000)
@@ -83,8 +86,15 @@ def test_a_form_loses_nothing_of_a_text(text: str):
     assert all(length(part) <= limits.MODAL_INPUT for part in parts)
 
 
-@given(text=texts, note=texts, tags=st.lists(st.text(max_size=140), max_size=30), state=st.sampled_from(DraftState))
-def test_every_draft_can_be_shown(text, note, tags, state):
+@given(
+    text=texts,
+    note=texts,
+    tags=st.lists(st.text(max_size=140), max_size=30),
+    state=st.sampled_from(DraftState),
+    parent=st.none() | st.builds(Parent, st.just("t:x"), texts, st.just("5"), texts, st.just("https://a.example/(5)")),
+    found=texts,
+)
+def test_every_draft_can_be_shown(text, note, tags, state, parent, found):
     draft = Draft(
         id=1,
         state=state,
@@ -109,8 +119,27 @@ def test_every_draft_can_be_shown(text, note, tags, state):
         decided_at=0.0,
         note=note,
         edited=False,
+        parent=parent,
+        reason=found,
+        held_back=bool(found),
+        findings=(Finding("close", found),),
+        closeness=0.5,
+        closest=Closest(found, "https://a.example/(6)"),
+        approved_by=("somebody", text[:32]),
+        publish_at=5.0,
     )
-    shown = draft_message.render(draft)
+    rendered = render(draft, Settings())
+    shown = rendered.embed
     assert isinstance(shown, discord.Embed)
-    assert len(shown) <= 6000
+    assert length("".join(_texts(shown))) <= 6000
+    assert length(shown.description or "") <= limits.DESCRIPTION
+    if rendered.is_whole:
+        assert foreign(text).strip() in (shown.description or "")
+    else:
+        assert "Read all" in [getattr(item, "label", "") for item in draft_view(draft, is_whole=False).children]  # type: ignore[union-attr]
     assert "staff" in (shown.fields[0].value or "") or state is DraftState.REPLACED or state is DraftState.REJECTED
+
+
+def _texts(shown: discord.Embed) -> list[str]:
+    fields = [text for field in shown.fields for text in (field.name or "", field.value or "")]
+    return [shown.description or "", shown.author.name or "", shown.footer.text or "", *fields]

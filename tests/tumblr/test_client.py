@@ -17,6 +17,7 @@ from bot.drafts import UploadState
 from bot.errors import (
     BlogIdentifierError,
     TumblrNotFound,
+    TumblrOutcomeUnknown,
     TumblrQuotaReached,
     TumblrUnauthorized,
     TumblrUnavailable,
@@ -345,6 +346,37 @@ def test_addresses_that_are_not_acceptable(url):
 )
 def test_addresses_that_are_acceptable(url):
     Tumblr(CREDENTIALS, api_url=url)
+
+
+async def test_a_time_goes_only_with_the_queue(service, tumblr):
+    service.replies = [json_reply({"id": "5", "state": "queued"}, status=201)]
+    for state in UploadState:
+        body = post_body("Hello.", (), state) | {"publish_on": "2026-01-01T00:00:00+00:00"}
+        if state is UploadState.QUEUE:
+            assert (await tumblr.create_post("staff", body)).state == "queue"
+        else:
+            with pytest.raises(ValueError, match="a time"):
+                await tumblr.create_post("staff", body)
+    assert len(service.seen) == 1
+
+
+@pytest.mark.parametrize("post_id", ["", "0", "1/../2", "x", "1.5", "-3", "9" * 30])
+async def test_only_a_number_is_deleted(service, tumblr, post_id):
+    with pytest.raises(ValueError, match="number"):
+        await tumblr.delete_post("staff", post_id)
+    assert service.seen == []
+
+
+async def test_a_deletion_is_one_signed_call_that_names_the_post(service, tumblr):
+    service.replies = [json_reply({"id": "613138459105820673"})]
+    await tumblr.delete_post("staff", "613138459105820673")
+    (seen,) = service.seen
+    assert (seen.method, seen.path) == ("POST", "/v2/blog/staff/post/delete")
+    assert json.loads(seen.body) == {"id": "613138459105820673"}
+    assert "oauth_signature" in seen.headers["Authorization"]
+    service.replies = [json_reply([])]
+    with pytest.raises(TumblrOutcomeUnknown, match="may or may not have been deleted"):
+        await tumblr.delete_post("staff", "5")
 
 
 async def test_pytumblr_s_other_calls_never_leave(service):

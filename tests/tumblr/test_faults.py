@@ -77,7 +77,8 @@ READS = {
     "queue": ("/v2/blog/lantern/posts/queue", lambda tumblr: tumblr.queue("lantern", offset=1)),
 }
 WRITE = ("/v2/blog/lantern/posts", lambda tumblr: tumblr.create_post("lantern", BODY))
-CALLS = {**READS, "create post": WRITE}
+DELETE = ("/v2/blog/lantern/post/delete", lambda tumblr: tumblr.delete_post("lantern", str(NEWEST)))
+CALLS = {**READS, "create post": WRITE, "delete post": DELETE}
 SLOW = 0.2  # seconds that a call may take where the service takes for ever
 LIMIT = {"meta": {"status": 429, "msg": "Limit Exceeded"}, "response": []}
 
@@ -101,7 +102,7 @@ class Row:
     read: type[TumblrError] | None
     write: type[TumblrError] | None
     made: int = 0
-    """Posts on the blog after the write, whatever its answer was."""
+    """Posts that the write has made or deleted, whatever its answer was."""
     wait: float | None = None
     """Seconds for which the account's next calls, of any kind, are refused without being sent."""
     spares: tuple[str, ...] = ()
@@ -167,9 +168,12 @@ async def test_the_fault_table(stand_in, row, call):
     credentials = TumblrCredentials(*stand_in.credentials())
     tumblr = Tumblr(credentials, api_url=stand_in.url, deadline=row.deadline, retry_wait=0)
     path, ask = CALLS[call]
-    is_write = call == "create post"
+    is_write = call in {"create post", "delete post"}
     expected = row.write if is_write else None if call in row.spares else row.read
+    if (row.fault, call) == ("no post", "delete post"):
+        expected = TumblrNotFound
     await happens(stand_in, row.fault)
+    posts = len(blog.posts)
 
     if expected is None:
         await ask(tumblr)
@@ -183,7 +187,8 @@ async def test_the_fault_table(stand_in, row, call):
     tries = 3 if expected is TumblrUnavailable else 1
     assert len(stand_in.requests) == (0 if row.fault == "no service" else tries)
     assert all(request.path == path for request in stand_in.requests)
-    assert len(blog.drafts) == (row.made if is_write else 0)
+    assert len(blog.drafts) == (row.made if call == "create post" else 0)
+    assert posts - len(blog.posts) == (row.made if call == "delete post" and expected is not TumblrNotFound else 0)
     assert tumblr.governor.held_until == (None if row.wait is None else pytest.approx(time.time() + row.wait, abs=5))
     if row.wait is not None:
         assert expected is TumblrOutcomeUnknown or caught.value.retry_at == tumblr.governor.held_until
