@@ -17,6 +17,7 @@ from bot.tumblr.npf import clean_tags
 _WAITING = frozenset({DraftState.PENDING})
 _LOST = frozenset({DraftState.UNKNOWN})
 _DAY = 86_400.0  # seconds
+_TO_QUEUE = 600.0  # seconds that a post needs at most to get into Tumblr's queue, before its time there
 SEEN_BY_ALL = (UploadState.QUEUE, UploadState.PUBLISHED)
 """What is spread over time. A Tumblr draft or a private post is seen by nobody, so it goes at once."""
 
@@ -271,8 +272,9 @@ async def _turn(connection: aiosqlite.Connection, draft: Draft, rules: Rules, no
     """When a draft that is approved now may go, in unix seconds; None: at once."""
     if not rules.spacing or draft.upload_state not in SEEN_BY_ALL:
         return None
+    soonest = now + _TO_QUEUE if draft.upload_state is UploadState.QUEUE else now
     last = await store.last_turn(connection, draft.blog, SEEN_BY_ALL)
-    return now if last is None else max(now, last + rules.spacing)
+    return soonest if last is None else max(soonest, last + rules.spacing)
 
 
 async def _reject(

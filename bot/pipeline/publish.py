@@ -55,7 +55,7 @@ RETRY_AFTER = (2.0, 10.0, 60.0)
 
 _DAY = 86_400.0  # seconds after which the bot stops trying and asks
 _HOUR = 3_600.0
-_SOONEST = 300.0  # seconds ahead that a queued post's time is at least: what is past might be published at once
+_SOONEST = 600.0  # seconds ahead of a queued post's time, where the one it had has passed
 _CLOCK_SLACK = 600.0  # Tumblr's clock and ours may differ; a match must not be older than this before the upload
 _TOGETHER = 5.0  # seconds; what is to be looked for so soon is looked for along with what is due
 _MANY = 1_000
@@ -172,12 +172,22 @@ async def _send_approved(courier: _Courier, due: list[float]) -> AsyncIterator[P
 
 
 async def _turn(courier: _Courier, draft: Draft) -> float:
-    """When the draft may be sent, in unix seconds. What is put off by the draft before it says so on its message."""
-    if draft.publish_at is None or draft.upload_state is UploadState.QUEUE:  # Tumblr's queue keeps its time by itself
-        return 0.0
+    """When the draft may be sent, in unix seconds. What is put off says so on its message."""
+    now = courier.clock()
+    if draft.publish_at is None:
+        return now
+    if draft.upload_state is UploadState.QUEUE:
+        # Tumblr's queue keeps its time by itself. One that has passed meanwhile might be published at once: it gets
+        # another, after all that wait, and is read again.
+        if draft.publish_at < now:
+            async with courier.database.write() as connection:
+                last = await store.last_turn(connection, draft.blog, [UploadState.QUEUE])
+                await store.set_turn(connection, draft.id, max(now + _SOONEST, (last or 0.0) + courier.spacing))
+            return now + courier.retry_after[0]
+        return now
     sent_at = await uploads.last_sent(courier.database, draft.blog, draft.upload_state)
     turn = draft.publish_at if sent_at is None else max(draft.publish_at, sent_at + courier.spacing)
-    if turn > courier.clock():
+    if turn > now:
         async with courier.database.write() as connection:
             await store.set_turn(connection, draft.id, turn)
     return turn
@@ -217,8 +227,7 @@ async def _send(courier: _Courier, draft: Draft, before: Upload | None) -> _Hold
         await _give_back(courier, draft, str(error))
         return None
     if draft.publish_at is not None and draft.upload_state is UploadState.QUEUE:
-        moment = max(draft.publish_at, courier.clock() + _SOONEST)
-        body["publish_on"] = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+        body["publish_on"] = datetime.fromtimestamp(draft.publish_at, UTC).isoformat(timespec="seconds")
     return await _deliver(courier, draft, body)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -461,6 +462,24 @@ async def test_a_queue_is_told_when(tmp_path: Path, watch: Watch):
         await world.owner.click(answer(asked), label="Delete it from the queue")
         await becomes(world, second, "Waiting for you")
         assert len(world.tumblr.blogs[world.blog_name].queue) == 1
+
+
+async def test_a_queue_keeps_its_distance_after_a_pause(tmp_path: Path, watch: Watch):
+    configure = reviewing(UploadState.QUEUE, posts_a_day=2)
+    async with small_world(tmp_path, configure=configure, clock=watch) as world:
+        messages = await written(world, 3)
+        limit = {"meta": {"status": 429}, "response": []}
+        world.tumblr.faults.schedule(Fault("POST", "/v2/blog/*/posts", "status", 429, limit, {"Retry-After": "200000"}))
+        for message in messages:
+            await world.owner.click(message, label="Approve")
+        await becomes(world, messages[2], "It will be sent <t:")
+        watch.ahead += 200_100
+        wake(world)
+        for message in messages:
+            await becomes(world, message, "Uploaded")
+        times = sorted(post["scheduled_publish_time"] for post in world.tumblr.blogs[world.blog_name].queue)
+        assert times[0] > watch()
+        assert all(later - earlier >= 12 * 3600 - 1 for earlier, later in itertools.pairwise(times))
 
 
 async def test_a_tumblr_draft_needs_no_turn(tmp_path: Path, watch: Watch):

@@ -17,6 +17,7 @@ from bot.config import load_settings
 from bot.drafts import DraftState, Person
 from bot.errors import JobAlreadyRunning
 from bot.store.drafts import drafts_in
+from bot.store.removals import open_removals
 
 PACE = Pace(
     message_edit=0.1,
@@ -51,7 +52,8 @@ async def _uploading(app: App) -> bool:
     under_way = await drafts_in(
         app.database, [DraftState.APPROVED, DraftState.UPLOADING, DraftState.UNKNOWN], limit=100
     )
-    return any(draft.state is not DraftState.UNKNOWN or not draft.note for draft in under_way)
+    is_sending = any(draft.state is not DraftState.UNKNOWN or not draft.note for draft in under_way)
+    return is_sending or bool(await open_removals(app.database))
 
 
 if __name__ == "__main__":

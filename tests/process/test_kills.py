@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from bot.demo.tumblr_service import TumblrService
 from bot.drafts import DraftState, Parent, UploadState
 from bot.pipeline import decide
 from bot.store.database import Database
+from bot.store.drafts import get_draft
 from tests.pipeline.conftest import NAME, START, post
 from tests.pipeline.test_publish import KEEPER, add
 
@@ -165,6 +167,50 @@ async def kill_uploads(folder: Path, kills: int, dice: random.Random) -> None:
     await service.stop()
 
 
+async def kill_removals(folder: Path, kills: int, dice: random.Random) -> None:
+    """Uploads that somebody undoes, a Tumblr draft and a queued post in turn; the bot is killed at any moment."""
+    service, blog, address = await open_service()
+    service.answer_seconds = 0.02
+    config = configure(folder, service, address)
+    pressed = 0
+    for number in range(kills):
+        database = await Database.open(folder / "data" / "bot.sqlite3")
+        draft_id = await add(database, f"draft {number}", (UploadState.DRAFT, UploadState.QUEUE)[number % 2])
+        await decide.approve(database, draft_id, KEEPER, now=0.0)
+        await database.close()
+        await run_to_the_end(config)
+        await _undo(folder, draft_id)
+        pressed += 1
+        service.faults.schedule(Fault("POST", "/v2/blog/*/post/delete", "drip", act=dice.random() < 0.7))
+        process = await start(config)
+        await kill_after(process, dice.uniform(0.0, 0.4))
+        service.faults.clear()
+        await run_to_the_end(config)
+        assert integrity(folder) == "ok"
+        ((_, text, state, note),) = [row for row in read_drafts(folder) if row[0] == draft_id]
+        there = [found for found in everywhere(blog) if found["content"][0]["text"] == text]
+        # Either it is gone and waits again, or it is there and the owner is told.
+        assert (state, len(there)) in {(DraftState.PENDING, 0), (DraftState.UPLOADED, 1)}
+        assert note
+        if there:
+            await _undo(folder, draft_id)
+            pressed += 1
+            await run_to_the_end(config)
+    assert everywhere(blog) == []
+    asked = [request.body["id"] for request in service.requests if request.path.endswith("/post/delete")]  # type: ignore[index]
+    assert len(asked) <= pressed, "deleted more often than anybody pressed"
+    await service.stop()
+
+
+async def _undo(folder: Path, draft_id: int) -> None:
+    database = await Database.open(folder / "data" / "bot.sqlite3")
+    draft = await get_draft(database, draft_id)
+    assert draft is not None
+    assert draft.post_id is not None
+    await decide.remove(database, draft_id, KEEPER, post_id=draft.post_id, now=time.time())
+    await database.close()
+
+
 def everywhere(blog: StandInBlog) -> list[Npf]:
     return [*blog.posts, *blog.drafts, *blog.queue]
 
@@ -180,6 +226,16 @@ async def test_a_download_survives_kills(tmp_path: Path):
 
 async def test_an_upload_survives_kills(tmp_path: Path):
     await kill_uploads(tmp_path, kills=4, dice=random.Random(2))
+
+
+async def test_a_deletion_survives_kills(tmp_path: Path):
+    await kill_removals(tmp_path, kills=2, dice=random.Random(4))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_a_deletion_survives_many_kills(tmp_path: Path):
+    await kill_removals(tmp_path, kills=30, dice=random.Random(5))
 
 
 @pytest.mark.long

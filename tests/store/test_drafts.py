@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 
-from bot.drafts import FOLLOWERS, Draft, DraftState, Parent, Person, UploadState
+from bot.drafts import FOLLOWERS, Action, Closest, Draft, DraftState, Finding, Parent, Person, UploadState
 from bot.errors import DraftDecided
 from bot.store import decisions, jobs, uploads, voices
 from bot.store import drafts as store
 from bot.store.database import Database
-from bot.store.drafts import NewDraft
+from bot.store.drafts import NewDraft, Wanted
 from bot.training import Voice, VoiceKind
 
 ANNA, BERT = Person(1, "anna"), Person(2, "bert")
@@ -219,3 +219,96 @@ async def test_waiting_before_anything_was_sent_is_no_failure_to_send(db: Databa
     assert (upload.retry_at, upload.outcome, upload.body) == (9.0, "not sent", {})
     assert await uploads.times_not_sent(db, number) == 0
     assert await uploads.first_tried(db, number) == 5.0
+
+
+async def test_what_the_guards_found_comes_back_as_it_was_written(db: Database):
+    found = (Finding("close", "It repeats a post."), Finding("flagged", "It was flagged."))
+    number = await add(
+        db, seed=7, input_tokens=10, output_tokens=20, findings=found, held_back=True, closeness=0.75,
+        closest=Closest("their words", "https://keeper.tumblr.com/1"), rewrites=2,
+    )  # fmt: skip
+    draft = await get(db, number)
+    assert (draft.findings, draft.held_back, draft.closeness) == (found, True, 0.75)
+    assert draft.closest == Closest("their words", "https://keeper.tumblr.com/1")
+    assert await rows(db, "SELECT seed, input_tokens, output_tokens, rewrites FROM drafts") == [(7, 10, 20, 2)]
+    plain = await get(db, await add(db))
+    assert (plain.findings, plain.held_back, plain.closeness, plain.closest) == ((), False, None, None)
+
+
+async def test_a_draft_that_is_regenerated_twice_is_rewritten_twice(db: Database):
+    number = await add(db)
+
+    async def press(action: Action, state: DraftState) -> None:
+        async with db.write() as connection:
+            await decisions.decide(
+                connection, number, action=action, person=ANNA, allowed_from=frozenset(DraftState), state=state,
+                now=1.0,
+            )  # fmt: skip
+
+    for _ in range(2):
+        await press(Action.REGENERATE, DraftState.REPLACED)
+        assert [draft.id for draft in await store.drafts_to_rewrite(db, limit=9)] == [number]
+        await add(db, replaces=number)
+        assert await store.drafts_to_rewrite(db, limit=9) == []
+        await press(Action.RESTORE, DraftState.PENDING)
+
+
+@pytest.mark.parametrize("state", set(DraftState) - {DraftState.REPLACED})
+async def test_a_failed_regeneration_touches_nothing_that_has_moved_on(db: Database, state: DraftState):
+    number = await add(db)
+    await put(db, number, state)
+    before = await get(db, number)
+    async with db.write() as connection:
+        await store.return_replaced(connection, number, "it failed")
+    assert await get(db, number) == before
+
+
+async def test_only_the_last_run_of_approvals_counts(db: Database):
+    number = await add(db)
+    seen: list[tuple[str, ...]] = []
+
+    async def press(action: str, person: Person, state: DraftState) -> None:
+        async with db.write() as connection:
+            await decisions.decide(
+                connection, number, action=action, person=person, allowed_from=frozenset(DraftState), state=state,
+                now=1.0,
+            )  # fmt: skip
+            counted = await decisions.approvals(connection, number)
+        names = (await get(db, number)).approved_by
+        if state is DraftState.PENDING:
+            assert len(names) == len(counted), "what is shown is what counts"
+        seen.append(names)
+
+    await press("approve", ANNA, DraftState.PENDING)
+    await press("edit", BERT, DraftState.PENDING)
+    await press("approve", BERT, DraftState.PENDING)
+    await press("approve", ANNA, DraftState.APPROVED)
+    async with db.write() as connection:  # Tumblr refused it: everybody decides again
+        await store.move_draft(connection, number, to=DraftState.PENDING, note="no")
+        assert await decisions.approvals(connection, number) == set()
+    seen.append((await get(db, number)).approved_by)
+    assert seen == [("anna",), (), ("bert",), ("bert", "anna"), ()]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Wanted(), {1, 2, 3}),
+        (Wanted((DraftState.REJECTED,)), {2}),
+        (Wanted((), None, "GULL"), {1, 2, 3}),
+        (Wanted((), None, "100%"), {3}),
+        (Wanted((), None, " tea "), {1}),
+        (Wanted((DraftState.PENDING,), None, "tea"), {1}),
+        (Wanted((), 2), {2}),
+        (Wanted((), 2, "tea"), set[int]()),
+    ],
+)
+async def test_drafts_are_found_by_state_voice_and_words(db: Database, wanted: Wanted, found: set[int]):
+    for text in ("Tea time", "coffee", "100% rain_"):
+        await add(db, text)
+    await put(db, 2, DraftState.REJECTED)
+    drafts, total = await store.find_drafts(db, wanted, limit=9)
+    assert ({draft.id for draft in drafts}, total) == (found, len(found))
+    if found:
+        rest, total = await store.find_drafts(db, wanted, after_id=min(found), limit=1)
+        assert ([draft.id for draft in rest], total) == (sorted(found)[1:2], len(found))
