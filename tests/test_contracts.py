@@ -38,7 +38,7 @@ from bot.tumblr.npf import ReblogSource, post_body
 from bot.voices.fine_tuned import FineTuned
 from bot.voices.protocol import Material
 from cogs.ui.limits import EMBED_TOTAL, length
-from tests.cogs.acts import answer, becomes, hurry_models, said, stage
+from tests.cogs.acts import answer, as_it_stands, becomes, hurry_models, rows, said, stage
 from tests.language.conftest import KEY, Server
 from tests.language.conftest import answer as reply
 from tests.openapi import (
@@ -70,7 +70,9 @@ NPF = {
         "parent_tumblelog_uuid": {"type": "string", "pattern": "^t:[A-Za-z0-9_-]+$"},
         "parent_post_id": {"type": "string", "pattern": "^[0-9]+$"},
         "reblog_key": {"type": "string", "minLength": 1},
+        "publish_on": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"},
     },
+    "allOf": [{"if": {"required": ["publish_on"]}, "then": {"properties": {"state": {"const": "queue"}}}}],
     "dependentRequired": {
         "parent_tumblelog_uuid": ["parent_post_id", "reblog_key"],
         "parent_post_id": ["parent_tumblelog_uuid", "reblog_key"],
@@ -92,6 +94,14 @@ NPF = {
 }
 """The body of a new post, from Tumblr's documentation and what is known of its limits (lengths in code points)."""
 TUMBLR_BODY = Draft202012Validator(NPF)
+TUMBLR_DELETION = Draft202012Validator(
+    {
+        "type": "object",
+        "required": ["id"],
+        "additionalProperties": False,
+        "properties": {"id": {"type": "string", "pattern": "^[0-9]+$"}},
+    }
+)
 TUMBLR_QUERY = {"npf", "limit", "before", "after", "offset", "id", "tag", "sort", "before_id"}
 
 LINE = Draft202012Validator(
@@ -165,6 +175,7 @@ async def _traffic(directory: Path) -> Traffic:
         await world.restart()
         hurry_models(world, deadline=10.0)  # nothing here is meant to be late, however busy the machine is
         await _after_the_restart(world)
+        await _second_thoughts(world)
         files |= world.openai.state.files
         return Traffic(
             [Sent(entry.method, entry.path, entry.params, entry.json) for entry in world.env.http_requests],
@@ -214,6 +225,37 @@ async def _first_drafts(world: World) -> None:
     blog = world.tumblr.blogs[world.blog_name]
     for post in list(blog.drafts):
         world.tumblr.delete_post(blog, post["id"])
+
+
+async def _second_thoughts(world: World) -> None:
+    """A review, a list with a choice, and decisions that are taken back, here and on Tumblr."""
+    for message in world.drafts():
+        await message.delete()
+    await stage(world, "generate", count=4)
+    first = (await world.until(lambda: shown if len(shown := world.drafts()) == 4 else None))[0]
+    number = int((first.embeds[0].footer.text or "").removeprefix("Draft "))
+    review = (await world.owner.slash(world.channel, "drafts review")).response
+    assert review is not None
+    for label in ("Skip", "Reject", f"Undo draft {number + 1}", "Reject", f"Say why not draft {number + 1}"):
+        pressed = await world.owner.click(as_it_stands(world, review.message), label=label)
+        if pressed.modal is not None:
+            await world.owner.submit_modal(pressed, {"reason": NASTY[:400]})
+    form = await world.owner.click(as_it_stands(world, review.message), label="Edit")
+    await world.owner.submit_modal(form, {"text-1": NASTY[:3900], "tags": MANY_TAGS})
+    await world.reviewer.slash(world.channel, "drafts list", state="rejected", text="fog")
+    listed = (await world.reviewer.slash(world.channel, "drafts list")).response
+    assert listed is not None
+    waiting = [row[0] for row in await rows(world, "SELECT id || ':' || version FROM drafts WHERE state = 'pending'")]
+    await world.reviewer.select(listed, waiting)
+    chosen = as_it_stands(world, listed.message)
+    await world.reviewer.click(chosen, label=f"Approve {len(waiting)} drafts")
+    uploaded = await becomes(world, first, "Uploaded")
+    asked = await world.owner.click(uploaded, label="Undo")
+    await world.owner.click(answer(asked), label="Delete it from the drafts")
+    back = await becomes(world, first, "Waiting for you")
+    await world.owner.click(back, label="Reject")
+    await world.owner.slash(world.channel, "drafts export")
+    await world.owner.slash(world.channel, "data export", what="preferences")
 
 
 async def _rest_of_the_buttons(world: World) -> None:
@@ -666,6 +708,8 @@ def tumblr_problems(sent: Sent) -> list[str]:
             return found if sent.query.get("npf") == "true" else [*found, "posts must be asked for as NPF"]
         case "POST", ["v2", "blog", _, "posts"]:
             return found + problems(TUMBLR_BODY, sent.body)
+        case "POST", ["v2", "blog", _, "post", "delete"]:
+            return found + problems(TUMBLR_DELETION, sent.body)
         case _:
             return [*found, f"there is no such call, or it answers no longer: {sent.method} {sent.path}"]
 
@@ -712,6 +756,11 @@ def test_a_wrong_post_is_noticed(change: dict[str, Any]):
 
 
 def test_a_wrong_call_to_tumblr_is_noticed():
+    assert tumblr_problems(Sent("POST", "/v2/blog/b/post/delete", {}, {"id": 5}))
+    assert tumblr_problems(Sent("POST", "/v2/blog/b/post/delete", {}, {}))
+    dated = {"content": [{"type": "text", "text": "one."}], "publish_on": "2026-01-01T00:00:00+00:00"}
+    assert tumblr_problems(Sent("POST", "/v2/blog/b/posts", {}, dated | {"state": "queue"})) == []
+    assert tumblr_problems(Sent("POST", "/v2/blog/b/posts", {}, dated | {"state": "draft"}))
     assert tumblr_problems(Sent("POST", "/v2/blog/b/post", {}, {"type": "text"}))
     assert tumblr_problems(Sent("GET", "/v2/blog/b/posts", {"npf": "true", "before": "1", "offset": "1"}, None))
     assert tumblr_problems(Sent("GET", "/v2/blog/b/posts", {}, None))
