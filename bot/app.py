@@ -71,6 +71,7 @@ class Pace:
     message_edit: float = 2.0
     training_poll: float = 10.0
     """Between looks at a training, and at the batches of a screening."""
+    reminder_look: float = 60.0
     look_after: tuple[float, ...] = LOOK_AFTER
     retry_after: tuple[float, ...] = RETRY_AFTER
     tumblr_deadline: float = 30.0

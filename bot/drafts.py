@@ -113,7 +113,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The post of the blog that a draft is closest to: how it begins, and where it is ("" where it has no address)."""
+    """The post that a draft is closest to: how it begins, and where it is ("" where it has no address).
+
+    `text` only of the owner's own posts: those of others are purged in time, and this is not.
+    """
 
     text: str
     url: str

@@ -111,4 +111,4 @@ async def setup(client: Client) -> None:
     await client.add_cog(DraftsCog())
     messages = DraftMessages(client, edit_interval=client.app.pace.message_edit)
     client.app.background.spawn("draft messages", messages.keep())
-    client.app.background.spawn("reminder", Reminder(client).keep())
+    client.app.background.spawn("reminder", Reminder(client, look=client.app.pace.reminder_look).keep())

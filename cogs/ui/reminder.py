@@ -16,14 +16,15 @@ from bot.store.facts import get_fact, set_fact
 
 _log = logging.getLogger(__name__)
 _REMINDED = "reminded of drafts on"
-_LOOK = 60.0  # seconds
 
 
 class Reminder:
     """Says once a day, from the hour in the settings on, how many drafts wait; nothing where none does."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, look: float) -> None:
+        """`look` is in seconds: how often the hour is looked at."""
         self._client = client
+        self._look = look
 
     async def keep(self) -> None:
         """Remind for as long as the bot runs."""
@@ -35,7 +36,7 @@ class Reminder:
                 _log.error("What waits could not be said: %s", error)
             except DISCORD_FAILURES as error:
                 _log.warning("What waits could not be said (%s).", failure_in_words(error))
-            await asyncio.sleep(min(_LOOK, max(self._client.app.pace.message_edit * 30, 0.1)))
+            await asyncio.sleep(self._look)
 
     async def remind_if_due(self) -> bool:
         """Send today's reminder if its hour has come and it was not sent yet. Returns whether it was sent."""

@@ -27,6 +27,7 @@ QUICK = replace(
     HURRIED,
     message_edit=0.02,
     training_poll=0.03,
+    reminder_look=0.05,
     look_after=(0.0, 0.05, 0.1),
     retry_after=(0.02, 0.04, 0.06),
     tumblr_deadline=0.6,
