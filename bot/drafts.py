@@ -113,9 +113,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The post that a draft is closest to: how it begins, and where it is ("" where it has no address).
+    """The post that a draft is closest to: the words that both have, and where it is ("" where it has no address).
 
-    `text` only of the owner's own posts: those of others are purged in time, and this is not.
+    Of a post of somebody else no more may be kept: it is purged in time, and this is not.
     """
 
     text: str

@@ -78,9 +78,11 @@ def render(draft: Draft, settings: Settings) -> Shown:
         fields.append(("Why", foreign(draft.reason), False))
     if draft.note:
         fields.append(("Please note", draft.note, False))
+    found = " ".join(foreign(finding.sentence) for finding in draft.findings)
     if draft.held_back:
-        found = " ".join(foreign(finding.sentence) for finding in draft.findings)
         fields.append(("Held back", found or "The guards found something in it.", False))
+    elif found:
+        fields.append(("Found in it", found, False))
     fields += _facts(draft)
     made = embed(
         author=draft.blog,

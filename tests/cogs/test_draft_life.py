@@ -281,6 +281,8 @@ def test_what_the_guards_found_and_how_close_it_is_stand_on_the_message():
     )
     text = describe(render(found, Settings()).embed)
     assert "Held back: It repeats 12 words of a post. It was flagged." in text
+    offered = describe(render(replace(found, held_back=False), Settings()).embed)
+    assert "Found in it: It repeats 12 words of a post. It was flagged." in offered
     assert "Close to the training data: 82%, to [this post](https://keeper.tumblr.com/post/1)" in text
 
 
