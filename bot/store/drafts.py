@@ -164,16 +164,6 @@ async def find_drafts(database: Database, wanted: Wanted, *, after_id: int = 0, 
     return [_draft(row) for row in rows], next(iter(counted))[0]
 
 
-async def get_drafts(database: Database, draft_ids: Sequence[int]) -> list[Draft]:
-    """Those of these drafts that there are, in the order of their ids."""
-    async with database.read() as connection:
-        rows = await connection.execute_fetchall(
-            _DRAFTS + " WHERE d.id IN (SELECT value FROM json_each(?)) ORDER BY d.id",  # noqa: S608 - our own text
-            (json.dumps(list(draft_ids)),),
-        )
-    return [_draft(row) for row in rows]
-
-
 async def count_by_state(database: Database) -> dict[DraftState, int]:
     """How many drafts stand where."""
     async with database.read() as connection:

@@ -186,7 +186,7 @@ async def show_page(
     waiting = [draft for draft in drafts if draft.state is DraftState.PENDING]
     counts = await store.count_by_state(app.database)
     fields = [(state.value.capitalize(), f"{count:,}", True) for state, count in counts.items() if count]
-    to_decide = [draft for draft in await store.get_drafts(app.database, sorted(chosen)) if draft in waiting]
+    to_decide = [draft for draft in waiting if draft.id in chosen]
     if to_decide:
         fields.insert(0, ("What becomes of them", _confirmation(to_decide, app.drafts.rules), False))
     lines = [_line(draft, interaction.guild_id) for draft in drafts]

@@ -135,7 +135,11 @@ async def test_generate_takes_a_count_and_a_prompt(small: World):
     await stage(small, "download")
     done = await stage(small, "generate", count=2, prompt="Write about the fog, please.")
     assert "2 drafts wait" in line(done)
-    asked = [r.body["messages"][-1]["content"] for r in small.openai.requests if "response_format" not in r.body]
+    asked = [
+        r.body["messages"][-1]["content"]
+        for r in small.openai.requests
+        if "messages" in r.body and "response_format" not in r.body
+    ]
     assert asked == ["Write about the fog, please."] * 2
     assert await rows(small, "SELECT prompt FROM drafts") == [("Write about the fog, please.",)] * 2
     # Written, and nothing more: only a press brings a draft to the blog.
