@@ -123,6 +123,66 @@ DECIDING = {
 }
 """Each sentence under "Deciding", and the tests that fail when it stops being true."""
 
+TRAINING, WRITING = "tests/cogs/test_training.py", "tests/pipeline/test_writing.py"
+VOICES = {
+    "Never a dead end.": [(TRAINING, "test_a_service_that_trains_nobody_leads_to_few_shot")],
+    "Where a service trains nothing for your account, the bot says so, deletes what it has uploaded there, and writes with "
+    "few-shot at the press of a button.": [(TRAINING, "test_a_service_that_trains_nobody_leads_to_few_shot")],
+    "What was refused halfway goes on from there once it is mended, without a second upload.": [
+        ("tests/cogs/test_bad_luck.py", "test_a_training_that_the_service_answers_badly"),
+        (
+            "tests/pipeline/test_training_states.py",
+            "test_refused_for_what_can_be_mended_it_goes_on_with_the_same_files",
+        ),
+    ],
+    "Nothing without a press.": [
+        (TRAINING, "test_delete_uploaded_files_is_asked_and_done_by_a_press"),
+        (TRAINING, "test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name"),
+    ],
+    "Nothing is uploaded, paid for, cancelled or deleted at a model service before somebody pressed a button that says so; "
+    "who pressed what is recorded.": [
+        (TRAINING, "test_cancel_begins_nothing"),
+        (TRAINING, "test_delete_uploaded_files_is_asked_and_done_by_a_press"),
+        (TRAINING, "test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name"),
+        ("tests/cogs/test_commands.py", "test_finetune_shows_the_price_and_spends_nothing_before_the_press"),
+    ],
+    "Few-shot.": [("tests/voices/test_few_shot.py", "test_the_blogs_own_posts_are_shown_after_the_instructions")],
+    "The prompt shows real posts, never held-out ones: a part that stays the same, so that a service with a cache charges "
+    "less for it, and a few that change or fit what you ask for.": [
+        ("tests/voices/test_few_shot.py", "test_what_is_held_out_is_never_shown"),
+        (
+            "tests/voices/test_few_shot.py",
+            "test_the_part_that_stays_is_the_same_from_draft_to_draft_and_after_a_restart",
+        ),
+        ("tests/voices/test_few_shot.py", "test_a_persons_prompt_comes_with_the_posts_that_fit_it"),
+        ("tests/voices/test_few_shot.py", "test_the_usual_prompt_comes_with_a_few_posts_drawn_anew_for_each_draft"),
+    ],
+    "No copies.": [(WRITING, "test_a_copy_of_a_post_is_written_anew_and_then_held_back_with_why")],
+    "A draft that copies a post, repeats a draft, is flagged or cut off is written anew, `rewrites` times at the most.": [
+        (WRITING, "test_a_copy_of_a_post_is_written_anew_and_then_held_back_with_why"),
+        (WRITING, "test_a_draft_that_another_one_says_already_is_written_anew_also_when_both_are_written_at_once"),
+        (WRITING, "test_a_text_that_is_flagged_is_held_back_and_names_the_category"),
+        (WRITING, "test_a_text_that_was_cut_off_is_written_anew"),
+    ],
+    "After that it is shown as held back, with why.": [
+        (WRITING, "test_a_copy_of_a_post_is_written_anew_and_then_held_back_with_why")
+    ],
+    "`allowed_phrases` do not count.": [(WRITING, "test_allowed_phrases_do_not_count")],
+    "No mentions.": [(WRITING, "test_mentions_and_invites_are_defused")],
+    "Mentions and invites in a draft are made harmless.": [
+        (WRITING, "test_what_was_defused_is_said_and_holds_nothing_back")
+    ],
+    "What was paid for is kept.": [(WRITING, "test_a_failure_keeps_what_was_written_beside_it")],
+    "A text is stored with its cost before anything else is done with it.": [
+        (WRITING, "test_killed_between_a_text_and_its_draft_the_text_is_not_paid_for_again")
+    ],
+    "A run that is stopped or killed goes on with what is missing, and no more.": [
+        (WRITING, "test_stopped_in_the_middle_what_is_under_way_is_kept_and_nothing_more_is_paid"),
+        ("tests/pipeline/test_generate.py", "test_killed_during_any_call_only_that_one_is_made_again"),
+    ],
+}
+"""Each sentence under "Voices and drafts", and the tests that fail when it stops being true."""
+
 PROMISES = {
     "Never twice, never lost.": [
         ("tests/pipeline/test_publish.py", "test_never_twice_and_never_lost"),
@@ -155,7 +215,8 @@ PROMISES = {
         ("tests/test_app.py", "test_the_budget_of_the_settings_holds_for_every_stage"),
         ("tests/store/test_spending.py", "test_an_open_reservation_counts_in_full_and_a_settled_one_as_it_was"),
     ],
-    "A run that would pass it stops with a sentence.": [
+    "A run that would pass it stops with a sentence, and goes on when the owner allows more for that month.": [
+        ("tests/cogs/test_training.py", "test_a_training_beyond_the_budget_asks_and_only_the_owner_may_allow_it"),
         ("tests/cogs/test_bad_luck.py", "test_the_budget_stops_the_next_call_and_keeps_what_was_written"),
         ("tests/pipeline/test_finetune.py", "test_nothing_is_sent_that_the_budget_does_not_cover"),
     ],
@@ -209,7 +270,12 @@ def commands(kind: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("title", "known"),
-    [("What it promises", PROMISES), ("What it learns from", LEARNS_FROM), ("Deciding", DECIDING)],
+    [
+        ("What it promises", PROMISES),
+        ("What it learns from", LEARNS_FROM),
+        ("Deciding", DECIDING),
+        ("Voices and drafts", VOICES),
+    ],
 )
 def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
     promised = " ".join(section(title).replace("**", "").split())
@@ -219,7 +285,7 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    sorted({test for known in (PROMISES, LEARNS_FROM, DECIDING) for tests in known.values() for test in tests}),
+    sorted({test for known in (PROMISES, LEARNS_FROM, DECIDING, VOICES) for tests in known.values() for test in tests}),
     ids=lambda value: value,
 )
 def test_the_tests_of_the_promises_exist(file: str, function: str):
@@ -279,8 +345,10 @@ def test_everything_between_backticks_exists():
             assert span.removeprefix(f"{SECRETS_DIRECTORY}/") in secrets, span
         elif span.startswith("docker compose"):
             assert (REPOSITORY / "compose.yaml").is_file()
-        elif re.fullmatch(r"[a-z]+(_[a-z]+)+", span):
+        elif re.fullmatch(r"[a-z]+(_[a-z]+)*", span):
             assert any(option.key == span for option in known.values()), span
+        elif re.fullmatch(r"\[[a-z_.]+\]", span):
+            assert any(option.section == span[1:-1] for option in known.values()), span
         else:
             assert span in data or (REPOSITORY / span).exists(), span
 
