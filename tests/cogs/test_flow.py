@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from bot.demo.tour import walk
-from bot.demo.world import World
+from bot.demo.world import World, describe
 from tests.cogs.acts import stage, up_to
 
 
@@ -39,7 +39,7 @@ async def test_few_shot_writes_without_any_training(world: World):
     done = await world.finished("Writing drafts")
     assert "2 drafts wait" in (done.embeds[0].description or "")
     drafts = await world.until(lambda: d if len(d := world.drafts()) == 2 else None)
-    assert all(message.embeds[0].fields[1].value == "few-shot" for message in drafts)
+    assert all("Voice: few-shot" in describe(message) for message in drafts)
     prompts = [request.body for request in world.openai.requests if request.path == "/v1/chat/completions"]
     assert "<post>" in str(prompts[0])
 

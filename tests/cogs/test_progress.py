@@ -74,7 +74,7 @@ async def test_a_message_that_grows_old_is_followed_by_a_fresh_one(tmp_path: Pat
         offer = await world.owner.slash(world.channel, "finetune")
         await world.owner.click(answer(offer), label="Start training")
         first = await world.until(
-            lambda: m[0] if (m := shown_with(world, TITLES["finetune"])) and "The service says" in line(m[0]) else None
+            lambda: m[0] if (m := shown_with(world, TITLES["finetune"])) and " says: " in line(m[0]) else None
         )
         clock.ahead += 49 * 60
         await world.until(lambda: sent(world, "PATCH", f"/messages/{first.id}"))

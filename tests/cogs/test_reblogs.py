@@ -174,8 +174,9 @@ def shown(parent: Parent, **more: Any) -> discord.Embed:
                 "parent": parent,
             }
             | more
-        )
-    )
+        ),
+        Settings(),
+    ).embed
 
 
 @given(
