@@ -414,7 +414,7 @@ async def test_the_budget_stops_the_next_call_and_keeps_what_was_written(
 
     async with small_world(tmp_path, configure=poor) as world:
         await up_to(world, "examples")
-        shown = await stage(world, "generate", count=50)
+        shown = await stage(world, "generate", count=24)
         remedies = ["Allow $1 more and go on"]
         assert explained(world, shown, "generate", caplog, remedies).startswith("This would pass the monthly budget")
         ((kept,),) = await rows(world, "SELECT count(*) FROM drafts")
