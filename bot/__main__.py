@@ -1,4 +1,4 @@
-"""The command line: run · demo · setup · check · health · import."""
+"""The command line: run · demo · setup · check · health · import · backup · restore."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import signal
 import time
 from pathlib import Path
 
+from bot import logs
 from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, require
 from bot.errors import BotError, SettingsError
 
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 well, 1 not, 2 for settings that need attention."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logs.begin(getattr(chosen, "log_format", "text"))
     if chosen.command == "demo":
         logging.getLogger("discord").setLevel(logging.ERROR)  # simcord's own probing of discord.py warns of intents
     for noisy in ("httpx2", "httpcore2", "openai", "aiosqlite", "discord.gateway", "discord.client"):
@@ -68,6 +69,10 @@ def _command(chosen: argparse.Namespace) -> int:
                 warnings.setLevel(logging.NOTSET)
         case "import":
             return asyncio.run(_import(chosen.path, _settings(chosen), chosen.config))
+        case "backup":
+            return _backup(_settings(chosen), chosen.config, chosen.file)
+        case "restore":
+            return _restore(_settings(chosen), chosen.config, chosen.file)
         case "check":
             return asyncio.run(_check(_settings(chosen), chosen.config))
         case _:
@@ -79,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tumblrbot-discord", description="A Discord bot that learns to write like your Tumblr blog."
     )
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="run | demo | setup | check | health | import"
+        dest="command", required=True, metavar="run | demo | setup | check | health | import | backup | restore"
     )
     run = commands.add_parser("run", help="run the bot", description="Run the bot.")
     setup = commands.add_parser(
@@ -97,7 +102,25 @@ def _parser() -> argparse.ArgumentParser:
         " left in a folder, and report what was taken and what was not. The folder is not changed. Stop the bot first.",
     )
     move_in.add_argument("path", type=Path, metavar="PATH", help="the folder in which tumblrbot was used")
-    for command in (run, setup, check, health, move_in):
+    backup = commands.add_parser(
+        "backup",
+        help="copy the database, the training files and the settings into one zip",
+        description="Copy the database, the training data, the custom prompts and config.toml into one zip. The bot may"
+        " be running. Secrets are not in it.",
+    )
+    backup.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="the zip to make (backups in data_directory)"
+    )
+    restore = commands.add_parser(
+        "restore",
+        help="put a backup back, and keep what was there",
+        description="Put back what a backup holds. What is there now is kept beside it. Stop the bot first.",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="the zip that backup made")
+    run.add_argument(
+        "--log-format", choices=logs.LOG_FORMATS, default="text", help="how the log is written (%(default)s)"
+    )
+    for command in (run, setup, check, health, move_in, backup, restore):
         command.add_argument("--config", type=Path, default=Path("config.toml"), help="the settings file (%(default)s)")
         add_option_arguments(command)
     demo = commands.add_parser("demo", help="try the bot in a browser, without any account")
@@ -115,7 +138,47 @@ def _settings(chosen: argparse.Namespace) -> Settings:
             "has new options, with their defaults" if existed else "was not there; it has been made, with every option"
         )
         print(f"{path} {done}.", file=sys.stderr)
-    return load_settings(path, overrides=overrides_from(chosen))
+    settings = load_settings(path, overrides=overrides_from(chosen))
+    logs.hide_secrets(lambda: settings)
+    return settings
+
+
+def _backup(settings: Settings, path: Path, target: Path | None) -> int:
+    from bot.backup import make_backup  # noqa: PLC0415 - `--help` needs none of it
+
+    made = make_backup(settings, path, target)
+    print(f"Backed up {', '.join(made.manifest.files)} to {made.path}. Secrets are not in it.")
+    for sentence in made.left_out:
+        print(sentence)
+    if target is not None and made.manifest.blogs != {}:
+        print(
+            "Posts of blogs that are not yours may be kept for only so long (other_blogs_days). The bot looks after the"
+            " backups in its own folder; this one is yours to delete."
+        )
+    return 0
+
+
+def _restore(settings: Settings, path: Path, source: Path) -> int:
+    from bot.backup import restore  # noqa: PLC0415 - `--help` needs none of it
+
+    done = restore(settings, path, source)
+    made_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(done.manifest.made_at))
+    print(f"Restored what version {done.manifest.version} backed up at {made_at}:")
+    for file in done.files:
+        print(f"  {file}")
+    for file in done.kept:
+        print(f"  What was there before is kept as {file}.")
+    for sentence in done.left_out:
+        print(f"  {sentence}")
+    if done.jobs:
+        print(
+            f"Jobs that were under way in it are marked as failed: {done.jobs}. Begin them again where that is needed."
+        )
+    if done.drafts:
+        print(f"Drafts that were approved in it and not yet sent wait for a decision again: {done.drafts}.")
+    print("What was done after the backup is not in it: look at the blog before you approve, and at your bills.")
+    print("Secrets are not in a backup. Those in secrets.toml, the environment or the secrets folder are as they were.")
+    return 0
 
 
 def _health(chosen: argparse.Namespace) -> int:
@@ -136,6 +199,7 @@ async def _run(settings: Settings, path: Path) -> int:
     import discord  # noqa: PLC0415 - as above
 
     app = App(settings, path)
+    logs.hide_secrets(lambda: app.settings)
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # the bot never speaks
     client = Client(app)
     _stop_on_signals(asyncio.current_task())

@@ -15,6 +15,7 @@ import aiosqlite
 
 from bot import consent
 from bot.account import TumblrAccount
+from bot.backup import keep_nightly
 from bot.comparison_desk import ComparisonDesk
 from bot.config import (
     Settings,
@@ -72,6 +73,8 @@ class Pace:
     training_poll: float = 10.0
     """Between looks at a training, and at the batches of a screening."""
     reminder_look: float = 60.0
+    first_backup: float = 60.0
+    """After a start; by then whatever was under way goes on."""
     look_after: tuple[float, ...] = LOOK_AFTER
     retry_after: tuple[float, ...] = RETRY_AFTER
     tumblr_deadline: float = 30.0
@@ -122,6 +125,7 @@ class App:
         self._to_purge = asyncio.Event()
         self._to_watch = asyncio.Event()
         self._next_purge = 0.0  # unix seconds
+        self._next_backup = 0.0  # unix seconds
         self._services = ModelServices(lambda: self.settings)
         self._voices: VoiceDesk | None = None
         self._drafts: DraftDesk | None = None
@@ -220,6 +224,7 @@ class App:
         }
         self._runner = JobRunner(self._database, stages, self.background, clock=self.clock)
         await self._runner.start()
+        self._next_backup = self.clock() + self.pace.first_backup
         # Each works once at the start: something may have been left over.
         self.drafts_changed.set()
         for name, wake, work in (
@@ -231,6 +236,7 @@ class App:
             ("retention", self._to_purge, self._keep_retention),
             ("shutdown dates", self._to_watch, self.watch.look),
             ("expiry of drafts", asyncio.Event(), self._drafts.let_expire),
+            ("nightly backup", asyncio.Event(), self._back_up),
         ):
             self.background.spawn(name, self._keep(name, wake, work))
 
@@ -687,6 +693,11 @@ class App:
             self._next_purge = tomorrow if due is None else min(due, tomorrow)
             self.drafts_changed.set()
         return self._next_purge
+
+    async def _back_up(self) -> float | None:
+        if self.clock() < self._next_backup:
+            return self._next_backup
+        return await asyncio.to_thread(keep_nightly, self.settings, self._settings_path, clock=self.clock)
 
     async def _once_stopped(self, job_id: int) -> None:
         async for _ in self.runner.follow(job_id):

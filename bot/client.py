@@ -13,6 +13,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot import logs
 from bot.app import App
 from bot.errors import BotError, DecidersOnly, DiscordPermissionMissing, NotAllowed, OwnerOnly, UnexpectedFailure
 from bot.jobs.background import report_unexpected
@@ -162,6 +163,7 @@ async def is_permitted(interaction: discord.Interaction[Client]) -> bool:
 
     A stranger gets a private refusal, and is logged.
     """
+    logs.reference.set(f"interaction {interaction.id}")
     if interaction.client.allows(interaction.user):
         return True
     _log.warning("A stranger (%d) was refused: %s.", interaction.user.id, interaction.type.name)

@@ -413,6 +413,11 @@ class RetentionSettings(Section):
         description="Days that posts of blogs which are not yours are kept before they are purged. Tumblr's terms for"
         " applications allow three.",
     )
+    backups: FromZero = Field(
+        default=7,
+        description="How many nightly backups are kept in the folder backups of data_directory; 0 keeps none. One that"
+        " holds posts which have to be purged goes with them.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1043,6 +1048,29 @@ def read_options(path: Path) -> dict[str, object]:
     if problems:
         raise SettingsError(tuple(problems))
     return {name: _value_at(written, name) for name in _names_in(written)}
+
+
+def without_secrets(content: bytes, settings: Settings) -> bytes:
+    """A settings file's content with every secret taken out of it, those of `settings` in its comments too.
+
+    Raises:
+        ValueError: it is no TOML.
+    """
+    text = _decode(content)
+    written = tomllib.loads(text)
+    names = [name for name, option in options().items() if option.is_secret and _value_at(written, name) is not None]
+    text = _set_options(text, dict.fromkeys(names, ""))
+    for value in secret_values(settings):
+        text = text.replace(value, "")
+    tomllib.loads(text)
+    return text.encode("utf-8")
+
+
+def secret_values(settings: Settings) -> frozenset[str]:
+    """Every secret that is set."""
+    found = (_setting_at(settings, option.name) for option in options().values() if option.is_secret)
+    values = {secret.get_secret_value() for secret in found if isinstance(secret, SecretStr)}
+    return frozenset(values - {""})
 
 
 def problems_with(values: Mapping[str, object]) -> dict[str, str]:

@@ -47,6 +47,14 @@ class DatabaseInUse(BotError):
     """Another process, most likely a running bot, holds the database."""
 
 
+class DatabaseDamaged(BotError):
+    """The file is no database any more, or not a whole one."""
+
+
+class BackupRefused(BotError):
+    """A file that is no backup, a damaged or a newer one. Nothing was changed."""
+
+
 # --- people ---------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import aiosqlite
 
 from bot.errors import BotError, BudgetReached, JobAlreadyRunning
 from bot.jobs.background import Background, report_unexpected
+from bot.logs import reference
 from bot.progress import Progress
 from bot.store import jobs
 from bot.store.database import Database, carry_through
@@ -291,6 +292,7 @@ class JobRunner:
         if self._stopping:
             return
         live.task = asyncio.current_task()
+        reference.set(f"job {live.job.id}")
         if live.job.state is JobState.CANCELLING:
             outcome = _Outcome(JobState.CANCELLED)
         else:

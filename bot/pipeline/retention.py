@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bot.errors import TumblrError
 from bot.pipeline.training_file import repair_training_file
-from bot.store import consents, purge
+from bot.store import consents, copies, purge
 from bot.store.database import Database
 from bot.store.facts import clear_mark, get_fact
 from bot.store.purge import ForeignBlog, Purged
@@ -193,23 +193,23 @@ async def _wipe(database: Database) -> None:
 
 
 def _remove_copies(path: Path, own: set[str], forgotten: set[str], *, before: float) -> float | None:
-    """Remove the copies that have posts of these blogs, and older ones (unix seconds) that have anybody else's.
+    """Remove the copies that have posts of these blogs, and those with older ones (unix seconds) of anybody else.
 
-    Returns the time of the oldest one left that has.
+    Returns since when the oldest ones of somebody else are there that are left.
     """
     left: list[float] = []
-    for copy in purge.copies(path):
-        held = purge.blogs_in_copy(copy)
-        foreign = None if held is None else held - own
+    for copy in copies.copies(path):
+        held = copies.blogs_in_copy(copy)
+        foreign = None if held is None else {blog: since for blog, since in held.items() if blog not in own}
         if foreign is not None and not foreign:
             continue
         try:
-            changed = copy.stat().st_mtime
-            if changed <= before or (foreign is not None and foreign & forgotten):
+            oldest = copy.stat().st_mtime if foreign is None else min(foreign.values())
+            if oldest <= before or (foreign is not None and foreign.keys() & forgotten):
                 copy.unlink(missing_ok=True)
                 _log.info("%s was removed: it has posts that may not be kept any longer.", copy.name)
             else:
-                left.append(changed)
+                left.append(oldest)
         except FileNotFoundError:
             pass
         except OSError as error:

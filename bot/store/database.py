@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from bot.errors import BotError, DatabaseInUse
+from bot.errors import BotError, DatabaseDamaged, DatabaseInUse
 
 if sys.platform == "win32":
     import msvcrt
@@ -250,6 +250,48 @@ async def _close_all(connections: list[aiosqlite.Connection]) -> None:
         await connection.close()
 
 
+# --- the file as a whole --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def held(path: Path) -> Generator[None, None, None]:
+    """Keep every bot from the database at `path` for the length of the block.
+
+    Raises:
+        DatabaseInUse: one is using it.
+        BotError: the folder cannot be written.
+    """
+    lock = _take(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def copy_database(path: Path, target: Path) -> None:
+    """Copy a database as it is at one moment, rows that only its log has included. Waits for the disk.
+
+    Works while a bot writes to it, in this process or another: SQLite itself reads the file, so that no lock is lost.
+
+    Raises:
+        DatabaseDamaged: it is no database any more.
+        BotError: it is missing or cannot be read, or there is no room for the copy.
+    """
+    with (
+        _explained(path),
+        contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+        ) as connection,
+    ):
+        # One file without a log. Written anew, because the gaps between rows may hold text that was deleted.
+        _keep_copy(connection, target, "PRAGMA journal_mode = DELETE", "VACUUM")
+
+
+def newest_shape() -> int:
+    """The number of the shape that this program gives a database."""
+    return len([*MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql")])
+
+
 # --- the shape ------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +316,9 @@ def _bring_up_to_date(path: Path, folder: Path) -> None:
                 "Choose a data_directory on a local disk.",
             )
         if 0 < version < len(migrations):
-            _keep_copy(connection, path.with_name(f"{path.name}.before-{version + 1:04}"))
+            target = path.with_name(f"{path.name}.before-{version + 1:04}")
+            _keep_copy(connection, target)
+            _log.info("Kept a copy of the database as %s.", target)
         # A migration that rebuilds a table drops the old one; with foreign keys on, that would empty its children.
         connection.execute("PRAGMA foreign_keys = OFF")
         for number, file in enumerate(migrations[version:], start=version + 1):
@@ -314,15 +358,16 @@ def split_statements(script: str) -> Iterator[str]:
         yield statement  # a last comment, or something unfinished that SQLite will complain of
 
 
-def _keep_copy(connection: sqlite3.Connection, target: Path) -> None:
+def _keep_copy(connection: sqlite3.Connection, target: Path, *pragmas: str) -> None:
     # Under another name until it is whole, so that half a copy is never taken for one.
     unfinished = target.with_name(f"{target.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT, 0o600))
     with contextlib.closing(sqlite3.connect(unfinished)) as copy:
         connection.backup(copy)
+        for pragma in pragmas:
+            copy.execute(pragma)
     unfinished.replace(target)
-    _log.info("Kept a copy of the database as %s.", target)
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:
@@ -346,9 +391,9 @@ def _explained(path: Path) -> Generator[None, None, None]:
                     f"Another program holds the database {path}.", "Close that program, then try again."
                 ) from error
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                raise BotError(
+                raise DatabaseDamaged(
                     f"The database {path} is damaged.",
-                    "Stop the bot and put back a copy of the file, or move it away to begin anew.",
+                    "Stop the bot and restore a backup, or move the file away to begin anew.",
                 ) from error
             case sqlite3.SQLITE_FULL:
                 raise BotError(f"The disk of {path} is full.", "Make room on it, then try again.") from error

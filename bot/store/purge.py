@@ -7,12 +7,9 @@ hold the text between its rows (`REMNANTS`), so that a kill right after it loses
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiosqlite
 
@@ -206,27 +203,6 @@ async def own_uuids(db: Database) -> set[str]:
     async with db.read() as connection:
         rows = await connection.execute_fetchall("SELECT uuid FROM own_blogs")
     return {row[0] for row in rows}
-
-
-# --- copies of the whole file ---------------------------------------------------------------------------------
-
-
-def copies(path: Path) -> list[Path]:
-    """The copies of the database that were kept when its shape changed, unfinished ones too."""
-    return sorted(path.parent.glob(f"{path.name}.before-*"))
-
-
-def blogs_in_copy(copy: Path) -> set[str] | None:
-    """UUIDs of the blogs whose posts are in a copy; None when it cannot be read. Waits for the disk.
-
-    Never for the open database itself: closing it again would drop SQLite's own locks.
-    """
-    try:
-        # Nobody writes to a copy, and `immutable` keeps SQLite from making side files beside it.
-        with contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?immutable=1", uri=True)) as connection:
-            return {row[0] for row in connection.execute("SELECT DISTINCT blog_uuid FROM posts")}
-    except sqlite3.Error:
-        return None
 
 
 # --- the pieces -----------------------------------------------------------------------------------------------
