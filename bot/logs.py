@@ -124,8 +124,10 @@ def begin(form: LogFormat) -> None:
 
 
 def hide_secrets(settings: Callable[[], Settings]) -> None:
-    """Let no handler of the process write a secret of the settings, whichever they are at that moment."""
+    """Let our own handlers write no secret of the settings, whichever they are at that moment."""
     for handler in logging.getLogger().handlers:
+        if not isinstance(handler.formatter, _Text | _Json):
+            continue
         for old in [each for each in handler.filters if isinstance(each, HideSecrets)]:
             handler.removeFilter(old)
         handler.addFilter(HideSecrets(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from bot.__main__ import BAD_SETTINGS, main
 from bot.config import PREFIX, options
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("run", "demo", "setup", "check", "health", "import")
+COMMANDS = ("run", "demo", "setup", "check", "health", "import", "backup", "restore")
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert all(command in text for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["run", "setup", "check", "health", "import"])
+@pytest.mark.parametrize("command", ["run", "setup", "check", "health", "import", "backup", "restore"])
 def test_help_lists_every_option_that_is_no_secret(command: str, capsys: pytest.CaptureFixture[str]):
     text = shown(capsys, command, "--help")
     for option in options().values():
@@ -68,7 +69,7 @@ def test_help_of_the_demo(capsys: pytest.CaptureFixture[str]):
     assert all(flag in text for flag in ("--tour", "--port", "--no-browser"))
 
 
-@pytest.mark.parametrize("command", ["run", "setup", "import"])
+@pytest.mark.parametrize("command", ["run", "setup", "import", "backup", "restore"])
 def test_help_loads_nothing_heavy(command: str):
     """Quick because of what it leaves out, so that is what is asserted."""
     code = (
@@ -82,6 +83,26 @@ def test_help_loads_nothing_heavy(command: str):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_log_has_the_form_that_was_asked_for_and_no_secret(form: str, tmp_path: Path):
+    code = (
+        "import logging\n"
+        "from bot.__main__ import main\n"
+        f"main(['run', '--log-format', '{form}'])\n"
+        "logging.getLogger('any').error('it was %s', 'sk-planted-here')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), f"{PREFIX}OPENAI__API_KEY": "sk-planted-here"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    last = done.stderr.splitlines()[-1]
+    if form == "json":
+        assert json.loads(last)["message"] == "it was [hidden]"
+    else:
+        assert last.endswith("ERROR any: it was [hidden]")
+    assert "planted" not in done.stderr
 
 
 def test_what_is_missing_is_listed_and_the_file_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -183,6 +183,44 @@ VOICES = {
 }
 """Each sentence under "Voices and drafts", and the tests that fail when it stops being true."""
 
+BACKUP, RETENTION = "tests/test_backup.py", "tests/pipeline/test_retention.py"
+BACKUPS = {
+    "Whole.": [(BACKUP, "test_what_is_in_it_and_what_never_is")],
+    "`python3 -m bot backup` makes a zip of the database, the training data, the custom prompts and `config.toml`, while the "
+    "bot runs too.": [
+        (BACKUP, "test_what_is_in_it_and_what_never_is"),
+        (BACKUP, "test_it_is_made_while_the_bot_writes_and_drops_none_of_its_locks"),
+    ],
+    "What comes back is the original, row by row.": [(BACKUP, "test_a_restore_is_the_original_row_by_row")],
+    "Without secrets.": [("tests/cogs/test_secrets.py", "test_no_secret_is_written_anywhere")],
+    "No key or token is in it, not even one that stands in `config.toml`.": [
+        (BACKUP, "test_what_is_in_it_and_what_never_is"),
+        ("tests/cogs/test_secrets.py", "test_no_secret_is_written_anywhere"),
+    ],
+    "Every night.": [(BACKUP, "test_the_bot_makes_one_by_itself_while_it_runs")],
+    "The running bot makes one a day and keeps the newest seven, or as many as the option backups of the section retention "
+    "says.": [
+        (BACKUP, "test_the_bot_makes_one_by_itself_while_it_runs"),
+        (BACKUP, "test_as_many_nightly_backups_are_kept_as_the_settings_say"),
+    ],
+    "A backup that holds posts of somebody else is removed when they must be.": [
+        (RETENTION, "test_a_backup_goes_when_the_oldest_of_what_it_holds_of_others_must"),
+        (RETENTION, "test_a_backup_goes_with_the_blog_whose_consent_is_taken_back"),
+    ],
+    "Back again.": [(BACKUP, "test_a_restore_is_the_original_row_by_row")],
+    "`python3 -m bot restore FILE` puts one back, and keeps what was there before.": [
+        (BACKUP, "test_what_a_person_types_and_is_told"),
+        (BACKUP, "test_what_was_there_is_kept"),
+    ],
+    "It refuses a running bot, a newer database and a damaged file, and changes nothing then.": [
+        (BACKUP, "test_a_running_bot_is_not_restored_under"),
+        (BACKUP, "test_nothing_hostile_or_damaged_gets_in"),
+    ],
+    "What was about to be uploaded waits for a decision again, and what was being worked on is not gone on with: both may "
+    "have been done since.": [(BACKUP, "test_what_was_about_to_happen_does_not_happen_a_second_time")],
+}
+"""Each sentence under "Backups", and the tests that fail when it stops being true."""
+
 PROMISES = {
     "Never twice, never lost.": [
         ("tests/pipeline/test_publish.py", "test_never_twice_and_never_lost"),
@@ -275,6 +313,7 @@ def commands(kind: str) -> list[str]:
         ("What it learns from", LEARNS_FROM),
         ("Deciding", DECIDING),
         ("Voices and drafts", VOICES),
+        ("Backups", BACKUPS),
     ],
 )
 def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
@@ -285,7 +324,14 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    sorted({test for known in (PROMISES, LEARNS_FROM, DECIDING, VOICES) for tests in known.values() for test in tests}),
+    sorted(
+        {
+            test
+            for known in (PROMISES, LEARNS_FROM, DECIDING, VOICES, BACKUPS)
+            for tests in known.values()
+            for test in tests
+        }
+    ),
     ids=lambda value: value,
 )
 def test_the_tests_of_the_promises_exist(file: str, function: str):

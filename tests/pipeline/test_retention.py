@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sqlite3
+import zipfile
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.backup import make_backup
+from bot.config import Settings
 from bot.demo.faults import Fault
 from bot.drafts import Parent, Person, UploadState
 from bot.errors import BotError
@@ -546,6 +549,56 @@ async def test_copies_of_the_database_with_posts_of_others_go_when_they_are_as_o
         assert [name for name, copy in copies.items() if copy.exists()] == ["0003", "0004"]
         assert await deck.keep(NOW + 2 * DAY) is None
         assert [name for name, copy in copies.items() if copy.exists()] == ["0004"]
+
+
+def backed_up(deck: Deck, name: str) -> Path:
+    return make_backup(
+        Settings(data_directory=deck.folder, training_data_file=deck.file, custom_prompts_file=deck.folder / "none"),
+        deck.folder / "config.toml",
+        deck.folder / "backups" / f"{name}.zip",
+        clock=lambda: NOW,
+    ).path
+
+
+async def test_a_backup_goes_when_the_oldest_of_what_it_holds_of_others_must(tmp_path: Path):
+    async with open_deck(tmp_path) as deck:
+        await deck.own(OWN)
+        await deck.consent()
+        await deck.store(OWN, range(3), seen=0.0)
+        of_own = backed_up(deck, "own")
+        await deck.draft(OTHER, 1, now=NOW - DAY)
+        of_parent = backed_up(deck, "parent")
+        await deck.store(OTHER, range(3), seen=NOW - 2 * DAY)
+        of_other = backed_up(deck, "other")
+        (half := tmp_path / "backups" / "half.zip.unfinished").write_bytes(of_other.read_bytes()[:500])
+        os.utime(half, (NOW, NOW))
+        assert await deck.keep() == NOW + DAY
+        assert of_other.exists()
+        # The backup is a day old by now, but what is in it was seen three days ago.
+        assert await deck.keep(NOW + DAY) == NOW + 2 * DAY
+        assert (of_other.exists(), of_parent.exists(), half.exists()) == (False, True, True)
+        await deck.keep(NOW + 3 * DAY)
+        assert [path.name for path in (tmp_path / "backups").iterdir()] == [of_own.name]
+
+
+async def test_a_backup_goes_with_the_blog_whose_consent_is_taken_back(tmp_path: Path):
+    async with open_deck(tmp_path) as deck:
+        await deck.own(OWN)
+        await deck.store(OWN, range(3))
+        of_own = backed_up(deck, "own")
+        await deck.store(OTHER, range(3))
+        of_other = backed_up(deck, "other")
+        await deck.consent(revoked=True)
+        await forget_blog(deck.database, OTHER, training_data_file=deck.file)
+        assert (of_own.exists(), of_other.exists()) == (True, False)
+
+
+async def test_what_was_purged_is_not_between_the_rows_of_a_backup(tmp_path: Path):
+    async with open_deck(tmp_path) as deck:
+        await deck.store(OTHER, range(200), longer=20)
+        await delete_posts(deck.database, OTHER, None, training_data_file=deck.file)
+        with zipfile.ZipFile(backed_up(deck, "clean")) as archive:
+            assert MARK.encode() not in archive.read("bot.sqlite3")
 
 
 async def test_nothing_is_kept_for_a_finished_job_that_was_shown(tmp_path: Path):
