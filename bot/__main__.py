@@ -15,6 +15,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bot import logs
@@ -76,7 +77,7 @@ def _command(chosen: argparse.Namespace) -> int:
         case "check":
             return asyncio.run(_check(_settings(chosen), chosen.config))
         case _:
-            return asyncio.run(_run(_settings(chosen), chosen.config))
+            return asyncio.run(_run(_settings(chosen), chosen.config, overrides_from(chosen)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,7 +191,7 @@ def _health(chosen: argparse.Namespace) -> int:
     return 0 if well else 1
 
 
-async def _run(settings: Settings, path: Path) -> int:
+async def _run(settings: Settings, path: Path, overrides: Mapping[str, object]) -> int:
     from bot.app import App  # noqa: PLC0415 - `--help` and `health` need none of it
     from bot.client import Client, gateway_state  # noqa: PLC0415
     from bot.health import beat_file, keep_beating  # noqa: PLC0415
@@ -198,7 +199,7 @@ async def _run(settings: Settings, path: Path) -> int:
     require(settings, "discord.token", "discord.guild_id")
     import discord  # noqa: PLC0415 - as above
 
-    app = App(settings, path)
+    app = App(settings, path, overrides=overrides)
     logs.hide_secrets(lambda: app.settings)
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # the bot never speaks
     client = Client(app)

@@ -18,9 +18,11 @@ from bot.account import TumblrAccount
 from bot.backup import keep_nightly
 from bot.comparison_desk import ComparisonDesk
 from bot.config import (
+    NEEDS_RESTART,
     Settings,
     Use,
     option_text,
+    options,
     parse_options,
     secrets_elsewhere,
     with_options,
@@ -34,6 +36,7 @@ from bot.jobs.runner import JSON, Job, JobRunner
 from bot.language.endpoint import ModelService
 from bot.language.prices import Estimate
 from bot.model_services import ModelServices
+from bot.option_desk import OptionDesk
 from bot.pipeline import screening
 from bot.pipeline.download import Wanted, download
 from bot.pipeline.examples import ExampleRules, make_examples
@@ -108,15 +111,18 @@ class App:
         settings_path: Path,
         *,
         pace: Pace | None = None,
+        overrides: Mapping[str, object] | None = None,
         clock: Callable[[], float] = time.time,
         dice: random.Random | None = None,
     ) -> None:
+        """`overrides` are the options that the command line names, for this run only."""
         self.settings = settings
         self.pace = pace or Pace()
         self.clock = clock
         self.drafts_changed = asyncio.Event()
         """Set whenever a draft's message may be behind its row."""
         self._settings_path = settings_path
+        self._overrides = overrides or {}
         self.dice = dice or random.Random()  # noqa: S311 - chances, not secrets
         self._to_upload = asyncio.Event()
         self._to_rewrite = asyncio.Event()
@@ -134,6 +140,7 @@ class App:
         self.register: VoiceRegister
         self.comparisons: ComparisonDesk
         self.watch: ShutdownWatch
+        self.options: OptionDesk
         self.background = Background()
         self._database: Database | None = None
         self._stopped = False
@@ -204,6 +211,14 @@ class App:
             clock=self.clock,
         )
         self.watch = ShutdownWatch(*parts, settings=lambda: self.settings, clock=self.clock)
+        self.options = OptionDesk(
+            self._database,
+            self._settings_path,
+            self._overrides,
+            settings=lambda: self.settings,
+            change=self.change_options,
+            clock=self.clock,
+        )
         self._drafts = DraftDesk(
             self._database,
             settings=lambda: self.settings,
@@ -263,11 +278,20 @@ class App:
 
     # --- what a person's press does ---------------------------------------------------------------------------
 
-    async def change_options(self, values: Mapping[str, object], person: Person) -> str:
+    async def change_options(
+        self,
+        values: Mapping[str, object],
+        person: Person,
+        *,
+        beside: Callable[[aiosqlite.Connection], Awaitable[None]] | None = None,
+    ) -> str:
         """Put options (dotted names) into force and into config.toml; returns a sentence if that will not last.
 
+        Those that need a restart go into config.toml alone. `beside` shares the transaction of the audit rows.
+
         Raises:
-            OptionRefused: a value is not allowed; nothing was changed.
+            OptionRefused: a value is not allowed, or needs a restart and config.toml cannot be written; nothing was
+                changed.
         """
         try:
             new = parse_options(values)
@@ -278,7 +302,16 @@ class App:
             for name in new:
                 before, after = option_text(self.settings, name), option_text(changed, name)
                 await record(connection, person, "set option", name, now=self.clock(), before=before, after=after)
-        return await self._choose(new)
+            if beside is not None:
+                await beside(connection)
+            later = {name: value for name, value in new.items() if name in NEEDS_RESTART}
+            if later and not await self._write_down(later):
+                names = " and ".join(f"`{name}`" for name in later)
+                raise OptionRefused(
+                    f"config.toml could not be written, and {names} needs that.", "Nothing was changed."
+                )
+        self._use({name: value for name, value in new.items() if name not in later})
+        return await self._lasts(new, written=await self._write_down(new))
 
     async def known_blogs(self) -> list[str]:
         """Names of blogs that a person may mean: the account's, those with consent, those that are here."""
@@ -601,6 +634,7 @@ class App:
                 reblogs if settings.reblog_blog_identifiers else 0.0,
                 settings.reblog_user_message,
             ),
+            caps=settings.budget.caps,
         )
 
     def _use(self, values: Mapping[str, object]) -> None:
@@ -609,8 +643,12 @@ class App:
 
     async def _choose(self, values: Mapping[str, object]) -> str:
         """Use options from now on, in config.toml too; returns a sentence if that will not last."""
-        written = await self._remember(values)
+        return await self._lasts(values, written=await self._remember(values))
+
+    async def _lasts(self, values: Mapping[str, object], *, written: bool) -> str:
+        """Where the next start will not find these values: a sentence that says so. Else ""."""
         elsewhere = await asyncio.to_thread(secrets_elsewhere, values)
+        elsewhere |= {name: f"{options()[name].flag} on the command line" for name in values if name in self._overrides}
         if elsewhere:
             return f"At the next start {' and '.join(elsewhere.values())} wins over this: change it there."
         names = " and ".join(f"`{name}`" for name in values)
@@ -619,6 +657,9 @@ class App:
     async def _remember(self, values: Mapping[str, object]) -> bool:
         """Use options from now on; returns whether config.toml has them too: it may be read-only in a container."""
         self._use(values)
+        return await self._write_down(values)
+
+    async def _write_down(self, values: Mapping[str, object]) -> bool:
         try:
             await asyncio.to_thread(write_options, self._settings_path, values)
         except (OSError, BotError) as error:

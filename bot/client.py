@@ -32,6 +32,8 @@ COGS = (
     "cogs.voices",
     "cogs.drafts",
     "cogs.status",
+    "cogs.budget",
+    "cogs.settings",
     "cogs.connect",
     "cogs.consent",
     "cogs.data",

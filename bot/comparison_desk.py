@@ -107,6 +107,7 @@ class ComparisonDesk:
             self._settings().budget.monthly_limit,
             self.changed.set,
             self._clock,
+            self._settings().budget.caps,
         )
         async for progress in compare(contest):
             yield progress

@@ -44,6 +44,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from bot.budget import Caps
 from bot.drafts import UploadState
 from bot.errors import SettingsError
 from bot.examples import compile_pattern
@@ -349,14 +350,26 @@ class BudgetSettings(Section):
         description="US dollars that paid calls may cost in one calendar month (UTC). A run that would pass it stops"
         " and asks. With 0 nothing is called that costs money.",
     )
+    per_run: Dollars = Field(
+        default=0.0,
+        description="US dollars that paid calls of one run of a command may cost; 0 sets no cap beside the month's.",
+    )
+    per_day: Dollars = Field(
+        default=0.0,
+        description="US dollars that paid calls may cost in one day (UTC); 0 sets no cap beside the month's.",
+    )
     currency: Currency = Field(
         default="",
         description='Your own currency, such as "EUR": amounts are shown in it beside the dollars, once currency_rate'
-        " is set. The limit above and the services' bills stay in dollars.",
+        " is set. The limits above and the services' bills stay in dollars.",
     )
     currency_rate: Rate = Field(
         default=0.0, description="How much of your currency one US dollar is, such as 0.92; 0 shows dollars only."
     )
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(self.per_run, self.per_day)
 
 
 class GuardSettings(Section):
@@ -643,7 +656,7 @@ def options() -> Mapping[str, Option]:
 
 
 @cache
-def _sections() -> Mapping[str, str]:
+def sections() -> Mapping[str, str]:
     """The dotted name of every section, and what it is for."""
     return dict(_walk_sections(Settings, ""))
 
@@ -766,7 +779,7 @@ def require(settings: Settings, *names: str) -> None:
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         if value is None or value in ("", []):
-            place = _secret_places(option) if option.is_secret else f"set it in config.toml or as {option.variable}"
+            place = secret_places(option) if option.is_secret else f"set it in config.toml or as {option.variable}"
             problems.append(f"{name}: not set, and needed here; {place}.")
     if problems:
         raise SettingsError(tuple(problems))
@@ -791,6 +804,35 @@ def secrets_elsewhere(
                 if found.upper() == options()[name].variable and value.strip():
                     places[name] = place.format(found)
     return places
+
+
+def places(
+    settings: Settings,
+    path: Path,
+    overrides: Mapping[str, object],
+    *,
+    environment: Mapping[str, str] | None = None,
+    secrets_directory: Path | None = SECRETS_DIRECTORY,
+) -> dict[str, str]:
+    """Where each option is set that is not left to its default, in words: the place that wins at the next start.
+
+    A file that cannot be read sets nothing here. Blocks on the disk.
+    """
+    written = _read_toml(path, [])
+    named = set(_names_in(written))
+    kept = _read_secrets_file(settings.data_directory / SECRETS_FILE, [])
+    elsewhere = secrets_elsewhere(options(), environment=environment, secrets_directory=secrets_directory)
+    found: dict[str, str] = {}
+    for name, option in options().items():
+        if name in overrides:
+            found[name] = f"the command line, {option.flag}"
+        elif name in elsewhere:
+            found[name] = elsewhere[name]
+        elif option.is_secret and _value_at(kept, name):
+            found[name] = f"{SECRETS_FILE} in the data directory"
+        elif name in named and not (option.is_secret and _value_at(written, name) == ""):
+            found[name] = path.name
+    return found
 
 
 def _data_directory(
@@ -905,7 +947,7 @@ def _names_in(values: Mapping[str, object], prefix: str = "") -> Iterator[str]:
     """The dotted names in nested tables; of a table that is no section, only its own."""
     for key, value in values.items():
         name = prefix + key
-        if name in _sections():
+        if name in sections():
             if isinstance(value, dict):
                 yield from _names_in(cast("Mapping[str, object]", value), f"{name}.")
         else:
@@ -931,7 +973,7 @@ def _setting_at(settings: Settings, name: str) -> object:
 
 
 def _suggestion(name: str) -> str:
-    near = difflib.get_close_matches(name, [*options(), *_sections()], n=1)
+    near = difflib.get_close_matches(name, [*options(), *sections()], n=1)
     return f" Did you mean {near[0]}?" if near else ""
 
 
@@ -947,7 +989,7 @@ def _problems_of(error: ValidationError) -> Iterator[str]:
                 value = "the value (not shown)" if option.is_secret else _shown(detail["input"])
                 yield f"{name}{place}: {value} is not allowed; it takes {option.allowed.text}."
                 break
-            if name in _sections() and name not in seen:
+            if name in sections() and name not in seen:
                 # What stands in a section's place may be a secret.
                 seen.add(name)
                 yield f"{name}: the value (not shown) is not allowed; it is a section, with options of its own."
@@ -997,10 +1039,18 @@ _WIDTH = 110
 
 def example_text() -> str:
     """The file as it is made for somebody who has none, and `config.toml.example`."""
+    return _file_text({option.name: option.default for option in options().values()})
+
+
+def settings_text(settings: Settings) -> str:
+    """The file as it would be with everything that is in force; no secret is in it."""
+    return _file_text({name: _as_toml(_setting_at(settings, name)) for name in options()})
+
+
+def _file_text(values: Mapping[str, object]) -> str:
     parts = [_comment(_HEADING)]
-    parts += [_block(option, option.default) for option in options().values() if not option.section]
-    defaults = {option.name: option.default for option in options().values()}
-    parts += [_section_text(section, defaults) for section in _sections()]
+    parts += [_block(option, values[option.name]) for option in options().values() if not option.section]
+    parts += [_section_text(section, values) for section in sections()]
     return "\n".join(parts)
 
 
@@ -1100,6 +1150,11 @@ def parse_options(values: Mapping[str, object]) -> dict[str, object]:
     return {name: _setting_at(settings, name) for name in values}
 
 
+NEEDS_RESTART = frozenset({"data_directory", "discord.guild_id"})
+"""What a running bot cannot change: the database is open in the one, the commands are registered in the other. (The
+token, too, is used once; but it is a secret, and not changed from Discord.) All else is read whenever it is used."""
+
+
 def with_options(settings: Settings, values: Mapping[str, object]) -> Settings:
     """The same settings with other values (dotted names, as the model holds them)."""
     for name, value in values.items():
@@ -1112,6 +1167,11 @@ def with_options(settings: Settings, values: Mapping[str, object]) -> Settings:
             changed = tables.pop().model_copy(update={parent: changed})
         settings = cast("Settings", changed)
     return settings
+
+
+def default_text(option: Option) -> str:
+    """An option's default as config.toml writes it."""
+    return _toml(option.default)
 
 
 def option_text(settings: Settings, name: str) -> str:
@@ -1137,7 +1197,7 @@ def write_options(path: Path, values: Mapping[str, object]) -> tuple[str, ...]:
         if option is None:
             problems.append(f"{plain(name)}: no such option.{_suggestion(name)}")
         elif option.is_secret:
-            problems.append(f"{name}: a secret is not written to {path.name}; {_secret_places(option)}.")
+            problems.append(f"{name}: a secret is not written to {path.name}; {secret_places(option)}.")
     try:
         settings = _build(InitSettingsSource(Settings, _nest(values)))
     except ValidationError as error:
@@ -1175,13 +1235,12 @@ def _comment(text: str) -> str:
 def _block(option: Option, value: object) -> str:
     """An option as lines of the file: its comment, then its value; of a secret only where it belongs."""
     if option.is_secret:
-        return _comment(
-            f"{option.key}: {option.description} A secret, not kept in this file: {_secret_places(option)}."
-        )
+        return _comment(f"{option.key}: {option.description} A secret, not kept in this file: {secret_places(option)}.")
     return f"{_comment(option.description)}{option.key} = {_toml(value)}\n"
 
 
-def _secret_places(option: Option) -> str:
+def secret_places(option: Option) -> str:
+    """Where a secret belongs, as the end of a sentence."""
     return f"set {option.variable}, or put it into the file {option.variable.lower()} in {SECRETS_DIRECTORY}"
 
 
@@ -1193,7 +1252,7 @@ def _toml(value: object) -> str:
 
 def _section_text(section: str, values: Mapping[str, object]) -> str:
     """A whole section: its header, the options in `values`, and where its secrets belong."""
-    parts = [f"{_comment(_sections()[section])}[{section}]\n"]
+    parts = [f"{_comment(sections()[section])}[{section}]\n"]
     parts += [
         _block(option, values.get(option.name))
         for option in options().values()
@@ -1227,7 +1286,7 @@ def _add_options(text: str, values: Mapping[str, object]) -> str:
     A section in a form that takes no lines (an inline table) is left alone.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
-    for section in ("", *_sections()):
+    for section in ("", *sections()):
         added = {name: value for name, value in values.items() if options()[name].section == section}
         if not added:
             continue
@@ -1445,7 +1504,7 @@ def _read_secrets_file(path: Path, problems: list[str]) -> dict[str, object]:
         line = re.search(r"\bline [0-9]+", str(error))
         problems.append(f"{path} cannot be read: {line.group() if line else 'its end'} is not TOML.")
         return {}
-    for section in _sections():
+    for section in sections():
         if not isinstance(_value_at(written, section), dict | None):
             problems.append(f"{path} cannot be read: {section} is a section, with options of its own.")
             return {}

@@ -7,6 +7,7 @@ secret, a URL with a query, or the text of a network library's exception (those 
 from __future__ import annotations
 
 import secrets
+from enum import StrEnum
 
 
 class BotError(Exception):
@@ -126,15 +127,32 @@ class NothingToDo(BotError):
     """A stage has nothing to work on: no blog named, no posts, no dataset, too few examples, no voice."""
 
 
+class Cap(StrEnum):
+    """The caps on spending, by the names of their options under [budget]."""
+
+    MONTH = "monthly_limit"
+    DAY = "per_day"
+    RUN = "per_run"
+
+
+_BUDGETS = {
+    Cap.MONTH: ("the monthly budget", "The owner can allow more for this month, or raise"),
+    Cap.DAY: ("the budget of a day (UTC)", "Go on tomorrow, or let the owner raise"),
+    Cap.RUN: ("the budget of a run", "Begin another run, or let the owner raise"),
+}
+
+
 class BudgetReached(BotError):
     """The next paid call would pass the owner's cap. Amounts are in US dollars; `missing` is what is lacking."""
 
-    def __init__(self, used: float, limit: float, needed: float) -> None:
+    def __init__(self, used: float, limit: float, needed: float, cap: Cap = Cap.MONTH) -> None:
         self.missing = used + needed - limit
+        self.cap = cap
+        budget, way_out = _BUDGETS[cap]
         super().__init__(
-            f"This would pass the monthly budget: {used:.2f} of {limit:.2f} dollars are used or set aside,"
+            f"This would pass {budget}: {used:.2f} of {limit:.2f} dollars are used or set aside,"
             f" and the next call may cost {needed:.4f}.",
-            "The owner can allow more for this month, or raise `monthly_limit` under [budget].",
+            f"{way_out} `{cap}` under [budget].",
         )
 
 

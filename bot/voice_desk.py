@@ -189,6 +189,7 @@ class VoiceDesk:
             on_success,
             self._poll_seconds,
             self._clock,
+            settings.budget.caps,
         )
 
     async def rest(self, job_id: int, person: Person, *, resume: bool) -> None:

@@ -13,6 +13,7 @@ from bot.store import datasets, spending
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
 from bot.voices.kinds import learns
+from cogs.ui.budget_message import budget_warning
 from cogs.ui.choice_buttons import ChoiceButton
 from cogs.ui.limits import embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
@@ -41,8 +42,8 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
     dataset = await datasets.newest_dataset(app.database)
     drafts = await draft_store.count_by_state(app.database)
     jobs = await app.runner.active()
-    used = await spending.used_this_month(app.database, app.clock())
     budget = app.settings.budget
+    spent = await spending.standing(app.database, budget.monthly_limit, budget.caps, app.clock())
     try:
         writer = await app.voices.current()
         voice, is_trained = writer.name, learns(writer.kind)
@@ -60,7 +61,7 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
         ("Training data", data, True),
         ("Voice", foreign(voice), True),
         ("Drafts", f"{waiting:,} waiting, {drafts.get(DraftState.UPLOADED, 0):,} uploaded", True),
-        ("This month", f"{money(used, budget)} of {dollars(budget.monthly_limit)}", True),
+        ("This month", f"{money(spent.used, budget)} of {dollars(spent.limit)}", True),
         ("At work", ", ".join(f"/{command_of(job.kind)}" for job in jobs) or "nothing", True),
         ("Destination", foreign(app.settings.upload_blog_identifier or "not set"), True),
     ]
@@ -74,6 +75,9 @@ async def _overview(client: Client) -> tuple[discord.Embed, str]:
         following, line = "generate", "Next: write some drafts."
         if not is_trained:
             line += " /finetune trains a voice of its own."
+    warning = budget_warning(spent, budget)
+    if warning:
+        line += f"\n{warning} /budget shows what it went to."
     return embed(title="Where everything stands", description=line, fields=fields), following
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import aiosqlite
 
-from bot.errors import BotError, BudgetReached, JobAlreadyRunning
+from bot.errors import BotError, BudgetReached, Cap, JobAlreadyRunning
 from bot.jobs.background import Background, report_unexpected
 from bot.logs import reference
 from bot.progress import Progress
@@ -316,7 +316,8 @@ class JobRunner:
                 raise
             if isinstance(error, BotError):
                 _log.warning("%s: %s", _name(live.job), error)
-                missing = error.missing if isinstance(error, BudgetReached) else None
+                # Only the month can be given more; a day and a run end where their caps say.
+                missing = error.missing if isinstance(error, BudgetReached) and error.cap is Cap.MONTH else None
                 return _Outcome(JobState.FAILED, str(error), missing)
             return _Outcome(JobState.FAILED, str(report_unexpected(_name(live.job), error)))
         return _Outcome(JobState.SUCCEEDED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import aiosqlite
 
+from bot.budget import NO_CAPS, Caps
 from bot.errors import ModelRateLimited, NothingToDo
 from bot.pipeline.paying import PaidText, Purse, write_text
 from bot.pipeline.waiting import wait_until
@@ -42,6 +43,7 @@ class Contest:
     monthly_limit: float
     shown: Callable[[], None]
     clock: Callable[[], float] = time.time
+    caps: Caps = NO_CAPS
 
 
 async def compare(contest: Contest) -> AsyncIterator[Progress]:
@@ -92,7 +94,7 @@ async def _write(contest: Contest, found: Round, side: Verdict) -> None:
         await comparisons.store_text(connection, found.comparison_id, found.number, side, paid.text)
 
     await write_text(
-        Purse(contest.database, contest.monthly_limit, contest.clock),
+        Purse(contest.database, contest.monthly_limit, contest.clock, contest.caps),
         contestant.writer,
         contestant.voice,
         found.prompt,

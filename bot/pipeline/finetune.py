@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
+from bot.budget import NO_CAPS, Caps
 from bot.errors import (
     ModelError,
     ModelQuotaExhausted,
@@ -58,6 +59,7 @@ class Course:
     on_success: Callable[[Training], Awaitable[None]]
     poll_seconds: float = 10.0
     clock: Callable[[], float] = time.time
+    caps: Caps = NO_CAPS
 
 
 def estimated_cost(dataset: Dataset, model: str, epochs: int, token_price: float | None) -> float:
@@ -135,6 +137,7 @@ async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: 
                 dollars=dollars,
                 limit=course.monthly_limit,
                 now=course.clock(),
+                caps=course.caps,
             )
         if training is None:
             training = await voices.add_training(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import aiosqlite
 
+from bot.budget import NO_CAPS, Caps
 from bot.drafts import Draft, Parent, UploadState
 from bot.errors import (
     BotError,
@@ -93,10 +94,11 @@ class Desk:
     """How often a text is written anew that the guards do not let through."""
     at_once: int = AT_ONCE
     """The most drafts that are written at a time; fewer where the service asks for that, or becomes slower by it."""
+    caps: Caps = NO_CAPS
 
     @property
     def purse(self) -> Purse:
-        return Purse(self.database, self.monthly_limit, self.clock)
+        return Purse(self.database, self.monthly_limit, self.clock, self.caps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import aiosqlite
 
+from bot.budget import NO_CAPS, Caps
 from bot.errors import ModelError, ModelUnavailable
 from bot.language.prices import chat_cost
 from bot.store import spending
@@ -22,11 +23,12 @@ _LARGEST_SEED = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """The month's money. `monthly_limit` is in US dollars, what was allowed beside it comes on top."""
+    """The owner's money. `monthly_limit` is in US dollars, what was allowed beside it comes on top."""
 
     database: Database
     monthly_limit: float
     clock: Callable[[], float] = time.time
+    caps: Caps = NO_CAPS
 
     async def reserve(self, purpose: str, job_id: int | None, model: str, dollars: float) -> int:
         """Set money aside for one call; returns the number of the entry. Raises BudgetReached."""
@@ -39,6 +41,7 @@ class Purse:
                 dollars=dollars,
                 limit=self.monthly_limit,
                 now=self.clock(),
+                caps=self.caps,
             )
 
     async def give_back(self, entry: int, error: ModelError) -> None:

@@ -24,6 +24,14 @@ def complete_blogs(typed: str, names: Iterable[str]) -> list[app_commands.Choice
     ]
 
 
+def complete_options(typed: str, names: Iterable[str]) -> list[app_commands.Choice[str]]:
+    """Options whose name has in it what is typed; those that begin with it, in their section or whole, come first."""
+    wanted = typed.strip().lower()
+    found = [name for name in names if wanted in name]
+    found.sort(key=lambda name: not (name.startswith(wanted) or name.rpartition(".")[2].startswith(wanted)))
+    return [app_commands.Choice(name=name, value=name) for name in found[:MOST_CHOICES]]
+
+
 async def complete_voices(register: VoiceRegister, typed: str) -> list[app_commands.Choice[str]]:
     """Voices whose number or name goes on from what is typed. The number is sent: several may have the same name."""
     wanted = typed.strip().casefold()

@@ -240,6 +240,7 @@ async def test_a_stranger_on_every_button_changes_nothing(small: World, caplog: 
     await small.owner.slash(small.channel, "voices add", model="gpt-4o-mini")
     await small.owner.slash(small.channel, "voices compare", one="1", other="2", rounds=1)
     (compared,) = await small.until(lambda: shown_with(small, "Round 1 of 1: which is better?"))
+    change = answer(await small.owner.slash(small.channel, "config set", option="post_limit", value="5"))
     small.tumblr.hour_used = small.tumblr.hour_limit
     await small.owner.slash(small.channel, "download")
     running = await small.until(
@@ -256,13 +257,15 @@ async def test_a_stranger_on_every_button_changes_nothing(small: World, caplog: 
         result = await small.stranger.click(message, label=label)
         assert result.modal is None, label
         assert said(result).startswith(REFUSAL), label
-    # The offer was shown to the owner alone, so a stranger's press can only be forged.
-    (forged,) = await together(small, (small.stranger, offer.message, "Start training"))
-    assert said(forged).startswith(REFUSAL)
+    # These were shown to the owner alone, so a stranger's press can only be forged.
+    hidden = [(offer, "Start training"), (change, "Apply"), (change, "Cancel")]
+    for shown, label in hidden:
+        (forged,) = await together(small, (small.stranger, shown.message, label))
+        assert said(forged).startswith(REFUSAL)
     await pause(0.2)
     assert await everything(small) == before
     logged = [r for r in caplog.records if r.levelno == logging.WARNING and str(small.stranger.id) in r.getMessage()]
-    assert len(logged) == len(presses) + 1
+    assert len(logged) == len(presses) + len(hidden)
 
 
 async def test_a_form_sent_by_somebody_who_is_a_stranger_by_now_changes_nothing(small: World):

@@ -36,6 +36,7 @@ from tests.cogs.acts import (
 )
 
 GROUPS = {
+    "config": ("show", "set", "reset"),
     "connect": ("tumblr", "show"),
     "consent": ("add", "list", "revoke"),
     "data": ("export",),
@@ -43,7 +44,7 @@ GROUPS = {
     "voices": ("list", "show", "use", "rename", "retire", "add", "compare"),
 }
 COMMANDS = (
-    "download", "examples", "moderate", "finetune", "generate", "status",
+    "download", "examples", "moderate", "finetune", "generate", "status", "budget",
     *(f"{group} {name}" for group, names in GROUPS.items() for name in names),
 )  # fmt: skip
 
@@ -215,6 +216,9 @@ async def test_a_stranger_gets_a_private_refusal_to_every_command(small: World, 
         "drafts show": {"number": 1},
         "data export": {"what": "preferences"},
         "finetune": {"epochs": 1},
+        "config show": {"option": "post_limit"},
+        "config set": {"option": "post_limit", "value": "5"},
+        "config reset": {"option": "post_limit"},
         "consent add": {"blog": "staff", "note": "says I"},
         "consent revoke": {"blog": "staff"},
         "voices show": {"voice": "1"},

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bot.budget import NO_CAPS, Caps
 from bot.drafts import Person
-from bot.errors import BudgetReached
+from bot.errors import BudgetReached, Cap
 from bot.store import jobs, spending
 from bot.store.database import Database
 
@@ -29,6 +30,7 @@ class Entry:
     number: int
     job: int
     month: tuple[int, int]
+    day: str
     reserved: float
     spent: float | None = None
 
@@ -53,6 +55,7 @@ class Ledger(RuleBasedStateMachine):
         self.entries: list[Entry] = []
         self.in_flight: list[Entry] = []
         self.allowed: dict[tuple[int, int], float] = {}
+        self.cap, self.caps = 0.0, NO_CAPS
 
     @property
     def path(self) -> Path:
@@ -74,9 +77,25 @@ class Ledger(RuleBasedStateMachine):
     def used(self, month: tuple[int, int]) -> float:
         return sum(entry.counts for entry in self.entries if entry.month == month)
 
-    @initialize(cap=DOLLARS)
-    def begin(self, cap: float) -> None:
-        self.cap = cap
+    @property
+    def day(self) -> str:
+        return datetime.fromtimestamp(self.now, UTC).date().isoformat()
+
+    def expected(self, dollars: float, job: int) -> tuple[Cap, float] | None:
+        """The cap that refuses, and what is lacking: the run's, then the day's, then the month's."""
+        caps = {
+            Cap.RUN: (sum(e.counts for e in self.entries if e.job == job), self.caps.per_run),
+            Cap.DAY: (sum(e.counts for e in self.entries if e.day == self.day), self.caps.per_day),
+            Cap.MONTH: (self.used(self.month), self.cap + self.allowed.get(self.month, 0.0)),
+        }
+        for cap, (used, most) in caps.items():
+            if used + dollars > most and (most or cap is Cap.MONTH):
+                return cap, used + dollars - most
+        return None
+
+    @initialize(cap=DOLLARS, per_run=st.just(0.0) | DOLLARS, per_day=st.just(0.0) | DOLLARS)
+    def begin(self, cap: float, per_run: float, per_day: float) -> None:
+        self.cap, self.caps = cap, Caps(per_run, per_day)
 
         async def add_jobs() -> list[int]:
             async with self.database.write() as connection:
@@ -93,7 +112,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(dollars=DOLLARS, which=st.integers(0, 1))
     def reserve(self, dollars: float, which: int) -> None:
-        cap, used = self.cap + self.allowed.get(self.month, 0.0), self.used(self.month)
+        refusal = self.expected(dollars, self.jobs[which])
 
         async def ask() -> int:
             async with self.database.write() as connection:
@@ -105,14 +124,15 @@ class Ledger(RuleBasedStateMachine):
                     dollars=dollars,
                     limit=self.cap,
                     now=self.now,
+                    caps=self.caps,
                 )
 
-        if used + dollars > cap:
+        if refusal is not None:
             with pytest.raises(BudgetReached) as refused:
                 self.run(ask())
-            assert refused.value.missing == used + dollars - cap
+            assert (refused.value.cap, refused.value.missing) == refusal
             return
-        entry = Entry(self.run(ask()), self.jobs[which], self.month, dollars)
+        entry = Entry(self.run(ask()), self.jobs[which], self.month, self.day, dollars)
         self.entries.append(entry)
         self.in_flight.append(entry)
 
@@ -176,6 +196,28 @@ class Ledger(RuleBasedStateMachine):
         for job in getattr(self, "jobs", []):
             expected = sum(entry.counts for entry in self.entries if entry.job == job)
             assert self.run(spending.spent_on_job(self.database, job)) == expected
+
+    @invariant()
+    def no_day_and_no_run_passes_its_cap(self) -> None:
+        for what, cap in ("day", self.caps.per_day), ("job", self.caps.per_run):
+            for one in {getattr(entry, what) for entry in self.entries} if cap else ():
+                its = [entry for entry in self.entries if getattr(entry, what) == one]
+                assert sum(entry.counts - entry.beyond for entry in its) <= cap
+
+    @invariant()
+    def the_overview_says_what_the_model_says(self) -> None:
+        standing = self.run(spending.standing(self.database, self.cap, self.caps, self.now))
+        now = [entry for entry in self.entries if entry.month == self.month]
+        today = sum(entry.counts for entry in now if entry.day == self.day)
+        is_open = [entry.reserved for entry in now if entry.spent is None]
+        assert (standing.used, standing.today) == (self.used(self.month), today)
+        assert (standing.open_calls, standing.set_aside) == (len(is_open), sum(is_open))
+        assert standing.limit == self.cap + self.allowed.get(self.month, 0.0)
+        for by in ("purpose", "model"):
+            parts = self.run(spending.parts_of_month(self.database, by, self.now))
+            assert sum(part.month for part in parts) == standing.used
+            assert sum(part.today for part in parts) == today
+            assert sum(part.calls for part in parts) == len(now)
 
     @invariant()
     def no_month_passes_its_cap(self) -> None:

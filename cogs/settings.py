@@ -1,0 +1,97 @@
+"""/config: every option shown, explained, set and reset. The owner alone changes any."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import Client, require_owner
+from bot.config import options
+from bot.errors import OptionRefused
+from bot.option_desk import OfferedChange
+from cogs.ui.complete import complete_options
+from cogs.ui.limits import foreign
+from cogs.ui.option_buttons import OptionButton, option_view
+from cogs.ui.option_message import explained_message, offered_message, overview_message
+
+_OPTION = app_commands.Range[str, 1, 100]
+
+
+class SettingsCog(commands.Cog):
+    """The commands of the options."""
+
+    config = app_commands.Group(name="config", description="The options of the bot, as they stand.", guild_only=True)
+
+    @config.command(name="show", description="Show all options, or explain one: value, default, where it is set.")
+    @app_commands.describe(option="The option. Left out: an overview of all.")
+    async def show(self, interaction: discord.Interaction[Client], option: _OPTION | None = None) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        desk = interaction.client.app.options
+        if option is None:
+            made, file = overview_message(*await desk.overview())
+        else:
+            try:
+                made, file = explained_message(await desk.explain(option))
+            except OptionRefused as error:
+                raise _harmless(error) from None
+        await interaction.followup.send(embed=made, file=file or discord.utils.MISSING, ephemeral=True)
+
+    @config.command(name="set", description="Change an option. You see what changes before it does.")
+    @app_commands.describe(
+        option="The option.",
+        value='Its new value. "" is empty; in double quotes \\n is a line break; a list has commas.',
+    )
+    async def set_value(
+        self, interaction: discord.Interaction[Client], option: _OPTION, value: app_commands.Range[str, 1, 4000]
+    ) -> None:
+        require_owner(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        try:
+            offered = await interaction.client.app.options.offer(option, value)
+        except OptionRefused as error:
+            raise _harmless(error) from None
+        await _preview(interaction, offered)
+
+    @config.command(name="reset", description="Give an option its default again. You see what changes before it does.")
+    @app_commands.describe(option="The option.")
+    async def reset(self, interaction: discord.Interaction[Client], option: _OPTION) -> None:
+        require_owner(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        try:
+            offered = await interaction.client.app.options.offer_default(option)
+        except OptionRefused as error:
+            raise _harmless(error) from None
+        await _preview(interaction, offered)
+
+    @show.autocomplete("option")
+    async def _complete_all(
+        self, _interaction: discord.Interaction[Client], typed: str
+    ) -> list[app_commands.Choice[str]]:
+        return complete_options(typed, options())
+
+    @set_value.autocomplete("option")
+    @reset.autocomplete("option")
+    async def _complete_changeable(
+        self, interaction: discord.Interaction[Client], typed: str
+    ) -> list[app_commands.Choice[str]]:
+        if not interaction.client.owns(interaction.user):
+            return []
+        return complete_options(typed, (option.name for option in options().values() if not option.is_secret))
+
+
+def _harmless(error: OptionRefused) -> OptionRefused:
+    """The sentence may quote what was typed."""
+    return OptionRefused(foreign(error.sentence), error.next_step)
+
+
+async def _preview(interaction: discord.Interaction[Client], offered: OfferedChange) -> None:
+    made, file = offered_message(offered)
+    await interaction.followup.send(
+        embed=made, file=file or discord.utils.MISSING, view=option_view(offered.id), ephemeral=True
+    )
+
+
+async def setup(client: Client) -> None:
+    client.add_dynamic_items(OptionButton)
+    await client.add_cog(SettingsCog())
