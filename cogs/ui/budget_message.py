@@ -11,8 +11,8 @@ from bot.store.spending import Part, Standing
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.words import dollars, money
 
-_LINES = 8
-_NAME = 60
+_LINES = 6  # of names that are escaped in full, a field takes no more
+_NAME = 40
 
 
 def budget_warning(standing: Standing, budget: BudgetSettings) -> str:
