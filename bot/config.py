@@ -1150,9 +1150,18 @@ def parse_options(values: Mapping[str, object]) -> dict[str, object]:
     return {name: _setting_at(settings, name) for name in values}
 
 
-NEEDS_RESTART = frozenset({"data_directory", "discord.guild_id"})
-"""What a running bot cannot change: the database is open in the one, the commands are registered in the other. (The
-token, too, is used once; but it is a secret, and not changed from Discord.) All else is read whenever it is used."""
+NEEDS_RESTART = frozenset({"discord.guild_id"})
+"""What a running bot cannot change: its commands are registered on that server. All else that can be set from Discord
+is read whenever it is used."""
+
+
+def stays_on_machine(option: Option) -> bool:
+    """Whether an option is set on the bot's own machine alone, never from Discord.
+
+    Whoever takes over an owner's account at Discord must not send keys to another address, write files elsewhere, or
+    make others owners.
+    """
+    return option.allowed.metavar in {"ADDRESS", "PATH"} or option.name == "discord.owner_ids"
 
 
 def with_options(settings: Settings, values: Mapping[str, object]) -> Settings:

@@ -25,6 +25,7 @@ from bot.config import (
     secret_places,
     sections,
     settings_text,
+    stays_on_machine,
     with_options,
 )
 from bot.drafts import Person
@@ -228,6 +229,11 @@ def _changeable(name: str) -> Option:
         raise OptionRefused(
             f"`{option.name}` is a secret, and secrets are not typed into commands: Discord keeps those.",
             f"Where it belongs: {secret_places(option)}.",
+        )
+    if stays_on_machine(option):
+        raise OptionRefused(
+            f"{option.name} is not changed from Discord: it decides where keys and files go, or who owns the bot.",
+            f"Set it in config.toml or as {option.variable}, then start the bot again.",
         )
     return option
 

@@ -7,7 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import Client, require_owner
-from bot.config import options
+from bot.config import options, stays_on_machine
 from bot.errors import OptionRefused
 from bot.option_desk import OfferedChange
 from cogs.ui.complete import complete_options
@@ -77,7 +77,10 @@ class SettingsCog(commands.Cog):
     ) -> list[app_commands.Choice[str]]:
         if not interaction.client.owns(interaction.user):
             return []
-        return complete_options(typed, (option.name for option in options().values() if not option.is_secret))
+        return complete_options(
+            typed,
+            (option.name for option in options().values() if not option.is_secret and not stays_on_machine(option)),
+        )
 
 
 def _harmless(error: OptionRefused) -> OptionRefused:

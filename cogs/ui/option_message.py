@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import discord
 
-from bot.config import secret_places
+from bot.config import secret_places, stays_on_machine
 from bot.option_desk import Explained, OfferedChange, SectionStanding
 from cogs.ui.limits import cut, embed, foreign, length
 
@@ -44,6 +44,8 @@ def explained_message(explained: Explained) -> Made:
     if explained.pending is not None:
         fields.append(("From the next start on", _shown(explained.pending), False))
     footer = "A change needs a restart." if explained.needs_restart else "A change takes effect at once."
+    if stays_on_machine(option):
+        footer = "It is changed on the bot's own machine alone, not from Discord."
     made = embed(title=title, description=foreign(option.description), fields=fields, footer=footer)
     return made, _file("value.txt", {"Value": explained.value, "Default": explained.default})
 
@@ -68,8 +70,6 @@ def offered_message(offered: OfferedChange) -> Made:
     fields = [("Before", _shown(offered.before), False), ("After", _shown(offered.after), False)]
     if offered.before == offered.after:
         fields.append(("Please note", "This is the value that it has.", False))
-    if offered.option.allowed.metavar == "ADDRESS" and offered.after != offered.before:
-        fields.append(("Please note", "Your keys and texts are sent to this address from then on.", False))
     if offered.needs_restart:
         fields.append(("When", RESTART, False))
     made = embed(

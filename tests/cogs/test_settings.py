@@ -168,7 +168,7 @@ async def test_reset_brings_the_default_back(small: World):
     [
         ("post_limit", "many", 'post\\_limit: "many" is not allowed; it takes a whole number from 0'),
         ("guards.rewrites", "6", "it takes a whole number from 0 to 5."),
-        ("openai.base_url", "http://elsewhere.example/v1", "it takes an https:// address"),
+        ("budget.monthly_limit", "-1", "it takes a number, 0 or more."),
         ("filtered_words", '["("]', "it takes a list of regular expressions."),
         ("tumblr.upload_state", "**loud**", "is not allowed; it takes one of "),
     ],
@@ -199,39 +199,54 @@ async def test_line_breaks_and_nothing_can_be_typed(small: World, option: str, t
     assert getattr(small.app.settings, option) == value
 
 
-async def test_a_new_address_says_where_keys_go(small: World):
-    text = said(await change(small, "openai.base_url", "https://models.example/v1"))
-    assert "Your keys and texts are sent to this address" in text
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("openai.base_url", "https://models.example/v1"),
+        ("openai.fine_tuning.base_url", "https://models.example/v1"),
+        ("tumblr.api_url", "https://tumblr.example"),
+        ("data_directory", "elsewhere"),
+        ("training_data_file", "/etc/cron.d/job"),
+        ("discord.owner_ids", "123456789012345678"),
+    ],
+)
+async def test_where_keys_and_files_go_and_who_owns_the_bot_is_not_set_from_discord(
+    small: World, name: str, value: str
+):
+    before = await everything(small)
+    refused = said(await change(small, name, value)).replace("\\", "")
+    assert refused.startswith(f"{name} is not changed from Discord")
+    assert await everything(small) == before
+    shown = said(await small.owner.slash(small.channel, "config show", option=name))
+    assert "It is changed on the bot's own machine alone, not from Discord." in shown
 
 
 # --- what needs a restart, what does not last -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("option", sorted(NEEDS_RESTART))
-async def test_what_needs_a_restart_goes_into_the_file_alone_and_says_so(small: World, option: str):
-    value = "elsewhere" if option == "data_directory" else "123456789012345678"
+async def test_what_needs_a_restart_goes_into_the_file_alone_and_says_so(small: World):
+    (option,) = NEEDS_RESTART
+    value = "123456789012345678"
     before = small.app.settings
     offered = await change(small, option, value)
     assert "This needs a restart: until then the bot goes on as before." in said(offered)
     assert "This needs a restart" in said(await small.owner.click(answer(offered), label="Apply"))
     assert small.app.settings == before
-    section, _, key = option.rpartition(".")
-    table = written(small)[section] if section else written(small)
-    assert str(table[key]) == value
+    assert str(written(small)["discord"]["guild_id"]) == value
     shown = said(await small.owner.slash(small.channel, "config show", option=option))
     assert f"From the next start on: {value}" in shown.replace('"', "")
     assert "A change needs a restart." in shown
     settings = load_settings(small.directory / "config.toml", environment={}, secrets_directory=None)
-    assert str(settings.data_directory if option == "data_directory" else settings.discord.guild_id) == value
+    assert str(settings.discord.guild_id) == value
 
 
 async def test_what_needs_a_restart_is_refused_where_the_file_cannot_be_written(small: World):
-    offered = await change(small, "data_directory", "elsewhere")
+    offered = await change(small, "discord.guild_id", "123456789012345678")
     (small.directory / "config.toml").unlink(missing_ok=True)
     (small.directory / "config.toml").mkdir()
     before = await everything(small)
     text = said(await small.owner.click(answer(offered), label="Apply"))
-    assert text == "config.toml could not be written, and `data_directory` needs that. Nothing was changed."
+    assert text == "config.toml could not be written, and `discord.guild_id` needs that. Nothing was changed."
     assert await everything(small) == before
 
 
