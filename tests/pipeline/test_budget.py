@@ -18,7 +18,7 @@ from bot.pipeline.generate import Desk, Tagging, generate
 from bot.pipeline.guards import Guards, PostIndex
 from bot.store import spending, voices
 from bot.training import Voice, VoiceKind
-from bot.voices.fine_tuned import FineTuned
+from bot.voices.tuned import TunedWriter
 from tests.pipeline.scripted_training import MISHAPS, Mishap, Script
 from tests.pipeline.test_training_states import TOKENS, Room, open_room
 
@@ -79,6 +79,7 @@ async def _holds(room: Room, runs: list[Run], trainings: float, model: str, pric
         desk = _desk(room, voice)
         writing = generate(desk, job_id=room.job_id, count=2, prompt="Write.", channel_id=None)
         ended = await room.live(stage=room.stage() if kind == "finetune" else writing)
+        room.seen |= {path for _, path in room.scripted.calls}
         await _no_month_passes_its_cap(room)
         if isinstance(ended, BudgetReached):
             assert ended.missing > 0
@@ -122,7 +123,7 @@ def _desk(room: Room, voice: Voice) -> Desk:
     return Desk(
         database=room.database,
         voice=voice,
-        writer=FineTuned(room.service),
+        writer=TunedWriter(room.service, room.database),
         tagging=Tagging(room.service, "Name tags.", 0.3),
         guards=Guards(room.database, PostIndex(), allowed_phrases=(), screener=None),
         blog="keeper",
@@ -150,6 +151,8 @@ def _check(folder: Path, examples: int) -> None:
 
         try:
             check()
+            assert any(path.endswith("/chat/completions") for path in room.seen), "nothing was ever written"
+            assert any(path.endswith("/fine_tuning/jobs") for path in room.seen), "nothing was ever trained"
         finally:
             runner.run(opened.__aexit__(None, None, None))
 

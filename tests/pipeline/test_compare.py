@@ -19,7 +19,7 @@ from bot.store import comparisons, spending, voices
 from bot.store.comparisons import Comparison, Round, Verdict
 from bot.training import Voice, VoiceKind
 from bot.voices.few_shot import FewShot
-from bot.voices.fine_tuned import FineTuned
+from bot.voices.tuned import TunedWriter
 from tests.pipeline.room import Room, everything, nights, open_room, store_posts, take
 from tests.pipeline.test_generate import CHAT, killed_in_call, refuses, says
 
@@ -75,7 +75,7 @@ async def set_up(room: Room, prompts: list[tuple[str, bool]] | None = None) -> T
         room.database,
         Comparison(number, job, one.id, other.id),
         Contestant(one, FewShot(room.database, room.service(), seed=one.id)),
-        Contestant(other, FineTuned(room.service())),
+        Contestant(other, TunedWriter(room.service(), room.database)),
         20.0,
         lambda: shown.append(None),
     )

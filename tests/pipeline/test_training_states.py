@@ -81,6 +81,8 @@ class Room:
     limit: float = 20.0
     shift: float = 0.0
     """By so many seconds the bot's clock is ahead of ours."""
+    seen: set[str] = field(default_factory=set)
+    """Paths that were called, where a test wants to know that something was done at all."""
 
     def now(self) -> float:
         return time.time() + self.shift
