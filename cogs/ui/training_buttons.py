@@ -12,7 +12,7 @@ from typing import Any, Self
 import discord
 
 from bot.app import App
-from bot.client import Client, is_permitted
+from bot.client import Client, is_permitted, require_owner
 from bot.jobs.runner import Job, JobState
 from bot.store import voices
 from bot.training import REMEDIES, Failure, Remedy, Training, TrainingState
@@ -51,6 +51,8 @@ _LABELS: dict[str, tuple[str, discord.ButtonStyle]] = {
     Remedy.FEWER_POSTS: ("Fewer posts", discord.ButtonStyle.secondary),
     Files.DELETE: ("Delete uploaded files", discord.ButtonStyle.danger),
 }
+_OWNERS = (Remedy.FEW_SHOT, Remedy.FILTER_WORDS, Remedy.FEWER_POSTS)
+"""What changes an option, or which voice writes: as with /config and /voices, the owner's alone."""
 _OTHER_SERVICES = """\
 A training can go to any service that speaks OpenAI's files and fine-tuning-jobs API, or Together's. Set these in \
 config.toml, the key best as an environment variable or a secret file, then start the bot again:
@@ -89,6 +91,8 @@ class TrainingButton(
         await explained(interaction, self._pressed(interaction))
 
     async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+        if self.press in _OWNERS:
+            require_owner(interaction)
         if self.press in (Remedy.FILTER_WORDS, Remedy.FEWER_POSTS):
             await interaction.response.send_modal(_form(interaction.client.app, self.job_id, Remedy(self.press)))
             return
@@ -166,6 +170,7 @@ async def receive_form(interaction: discord.Interaction[Client]) -> None:
 
 
 async def _change(interaction: discord.Interaction[Client], remedy: Remedy, typed: str) -> None:
+    require_owner(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     change: dict[str, object] = (
         {"filtered_words": [line.strip() for line in typed.splitlines() if line.strip()]}

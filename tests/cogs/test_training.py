@@ -322,6 +322,22 @@ async def test_an_unsafe_file_offers_to_leave_more_out(small: World):
     assert [act for _, act in await acts(small)].count("set option") == 2
 
 
+async def test_what_changes_options_or_the_voice_is_the_owners_alone(small: World):
+    small.openai.unsafe_words = {"gull"}
+    await up_to(small, "examples")
+    shown = await stage(small, "finetune")
+    small.openai.unsafe_words = set()
+    small.openai.training_available = False
+    await small.owner.click(await offered(small), label="Start training")
+    closed = await outcome(small, "finetune", after=1)
+    before = await everything(small)
+    for message, label in ((shown, "Filter words"), (shown, "Fewer posts"), (closed, "Use few-shot instead")):
+        assert said(await small.reviewer.click(message, label=label)).startswith(
+            "Only the owner of the bot may do this."
+        )
+    assert await everything(small) == before
+
+
 async def test_retry_as_is_begins_anew_once_a_training_is_over(small: World):
     shown = await failed(small, "server_error", "Error while running moderation eval for the model. Please try again.")
     assert "which is no verdict on your posts" in line(shown)
