@@ -78,6 +78,7 @@ class FewShot:
         self._seed = seed
         self._reading = asyncio.Lock()
         self._choosing = asyncio.Lock()
+        self._counted: dict[str, int] = {}
         self._texts: list[str] | None = None
         self._index: Index | None = None
         self._stable: dict[int, Shown] = {}  # by the number of halvings
@@ -112,7 +113,11 @@ class FewShot:
     async def most_expensive(self, voice: Voice, prompt: str) -> float:
         service = self._service_of(voice)
         stable = await self._stable_part(service.halvings)
-        tokens = await asyncio.to_thread(count, f"{_opening(voice, stable, Shown())}\n\n{prompt}")
+        # The long part is the same for every draft, so it is counted once.
+        opening = _opening(voice, stable, Shown())
+        if opening not in self._counted:
+            self._counted[opening] = await asyncio.to_thread(count, opening)
+        tokens = self._counted[opening] + await asyncio.to_thread(count, f"\n\n{prompt}")
         return chat_cost(
             voice.model,
             tokens + CHANGING_TOKENS + _TOKENS_AROUND,
