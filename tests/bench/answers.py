@@ -83,7 +83,7 @@ class _Stamped(list[Any]):
 
 
 async def answers(folder: Path, size: int) -> Figures:
-    """Press `/drafts` `size` times while a download, a dataset, a screening and a writing are under way.
+    """Use `/drafts list` `size` times while a download, a dataset, a screening and a writing are under way.
 
     The store has a dataset; `developer_message` differs from it, so that /examples makes another one of the same
     posts while /moderate works on the first.
@@ -162,13 +162,14 @@ async def _submit(discord: _Discord, kind: str, **parameters: JSON) -> Job:
 
 
 def _press(discord: _Discord, due: float) -> _Press:
-    """One `/drafts`, which was due at that moment.
+    """One `/drafts list`, which was due at that moment.
 
     simcord's own `slash` waits until the bot is at rest, which it never is here; this is the same event.
     """
     backend = discord.env.backend
     command = discord.owner._resolve_root("drafts", 1, discord.channel.id)
-    data = {"id": command["id"], "name": "drafts", "type": 1, "options": [], "guild_id": str(GUILD_ID)}
+    data = {"id": command["id"], "name": "drafts", "type": 1, "guild_id": str(GUILD_ID)}
+    data["options"] = [{"type": 1, "name": "list", "options": []}]
     record, payload = interactions.base_payload(
         backend,
         type=InteractionType.APPLICATION_COMMAND,
