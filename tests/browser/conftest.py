@@ -29,6 +29,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+_PRESSES = 4
 PATIENCE = 40_000  # milliseconds: the machine may be busy
 
 
@@ -55,6 +56,19 @@ class Visitor:
     async def presses(self, label: str) -> None:
         """Press the newest button with this label."""
         await self.page.get_by_role("button", name=label, exact=True).last.click()
+
+    async def presses_until(self, button: Locator, words: str, within: Locator) -> None:
+        """Press a button, and again where nothing came of it: a click on a page that is being redrawn is lost."""
+        from playwright.async_api import expect
+
+        for _ in range(_PRESSES):
+            await button.click()
+            try:
+                await expect(within).to_contain_text(words, timeout=PATIENCE / _PRESSES)
+            except AssertionError:
+                continue
+            return
+        await self.sees(words, within)
 
     async def presses_at_once(self, label: str) -> None:
         """Press the newest button with this label now: a click waits until a page that is redrawn stands still."""

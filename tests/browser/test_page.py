@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.browser.conftest import Visit, Visitor
 
+if TYPE_CHECKING:
+    from playwright.async_api import Locator
+
 expect = pytest.importorskip("playwright.async_api", reason="playwright is not installed").expect
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+def start(visitor: Visitor) -> Locator:
+    """The button of the newest offer of a training."""
+    return visitor.page.get_by_role("button", name="Start training", exact=True).last
+
 
 TOO_WIDE = """
 list => [...list.querySelectorAll("article.channel-message, article.channel-message *")]
@@ -70,8 +81,7 @@ async def test_a_person_walks_from_the_download_to_receipts(visit: Visit):
         await visitor.sees("by hand", second)
         await visitor.picture("11 edited")
 
-        await third.get_by_role("button", name="Reject").click()
-        await visitor.sees("It will not be posted.", third)
+        await visitor.presses_until(third.get_by_role("button", name="Reject"), "It will not be posted.", third)
         await visitor.picture("12 rejected")
 
         await visitor.uses("/status")
@@ -99,13 +109,11 @@ async def test_a_press_counts_while_a_job_goes_on(visit: Visit):
         await visitor.uses("/examples")
         await visitor.sees("examples to train on")
         await visitor.uses("/finetune")
-        await visitor.presses("Start training")
-        await visitor.sees(" says: ", visitor.message("Training a voice"))
+        await visitor.presses_until(start(visitor), " says: ", visitor.message("Training a voice"))
         await _edit_meanwhile(visitor)
         await visitor.sees("Done: the new voice is active.", visitor.message("Training a voice"))
         await visitor.uses("/finetune")
-        await visitor.presses("Start training")
-        await visitor.sees(" says: ", visitor.message("Training a voice"))
+        await visitor.presses_until(start(visitor), " says: ", visitor.message("Training a voice"))
         await visitor.presses_at_once("Stop")
         await visitor.sees("The training is cancelled at its service as well.", visitor.message("Training a voice"))
         assert not await visitor.complaint()
