@@ -30,6 +30,17 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 _PRESSES = 4
+_STILL = """
+() => new Promise(done => {
+    const list = document.querySelector("#channel-message-list");
+    let timer = setTimeout(end, 600);
+    const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(end, 600); });
+    observer.observe(list, { childList: true, subtree: true, characterData: true });
+    setTimeout(end, 6000);
+    function end() { observer.disconnect(); done(); }
+})
+"""
+"""Ends when the messages have not changed for 0.6 seconds, or after six: a running job is redrawn for ever."""
 PATIENCE = 40_000  # milliseconds: the machine may be busy
 
 
@@ -54,14 +65,20 @@ class Visitor:
         await self.page.locator("#send-message").click()
 
     async def presses(self, label: str) -> None:
-        """Press the newest button with this label."""
+        """Press the newest button with this label, once the page stands still."""
+        await self.still()
         await self.page.get_by_role("button", name=label, exact=True).last.click()
+
+    async def still(self) -> None:
+        """Wait until nothing has been redrawn for a moment: a click meanwhile would be lost."""
+        await self.page.evaluate(_STILL)
 
     async def presses_until(self, button: Locator, words: str, within: Locator) -> None:
         """Press a button, and again where nothing came of it: a click on a page that is being redrawn is lost."""
         from playwright.async_api import expect
 
         for _ in range(_PRESSES):
+            await self.still()
             await button.click()
             try:
                 await expect(within).to_contain_text(words, timeout=PATIENCE / _PRESSES)

@@ -56,20 +56,21 @@ async def test_a_person_walks_from_the_download_to_receipts(visit: Visit):
         await visitor.picture("06 training")
         await visitor.sees("the new voice is active", training)
         await visitor.picture("07 trained")
-        await visitor.presses("Write drafts")
-        await visitor.sees("wait for your decision", visitor.message("Writing drafts"))
+        write = visitor.page.get_by_role("button", name="Write drafts", exact=True).last
+        await visitor.presses_until(write, "wait for your decision", visitor.message("Writing drafts"))
         for number in (1, 2, 3):
             await visitor.sees("Waiting for you", visitor.message(f"Draft {number}"))
         await visitor.picture("08 drafts")
 
         first, second, third = (visitor.message(f"Draft {number}") for number in (1, 2, 3))
         await visitor.sees("saves it as a draft on lighthouse-keepers-log", first)
-        await first.get_by_role("button", name="Approve").click()
-        await visitor.sees("Saved as a draft on lighthouse-keepers-log. Approved by keeper", first)
+        approve = first.get_by_role("button", name="Approve")
+        await visitor.presses_until(approve, "Saved as a draft on lighthouse-keepers-log. Approved by keeper", first)
         await expect(first.get_by_role("link", name="Open on Tumblr")).to_be_visible()
         await expect(first.get_by_role("button", name="Approve")).to_have_count(0)
         await visitor.picture("09 a receipt")
 
+        await visitor.still()
         await second.get_by_role("button", name="Edit").click()
         await expect(visitor.page.get_by_role("dialog")).to_contain_text("Edit draft 2")
         await visitor.picture("10 the form")
