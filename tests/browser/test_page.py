@@ -89,7 +89,7 @@ async def test_a_person_walks_from_the_download_to_receipts(visit: Visit):
         await visitor.sees("1 waiting, 1 uploaded")
         await visitor.message("Where everything stands").scroll_into_view_if_needed()
         await visitor.picture("13 status")
-        await visitor.uses("/drafts")
+        await visitor.uses("/drafts list")
         await visitor.sees("Draft 2: the light is lit. nobody came.")
         await visitor.message("Drafts").scroll_into_view_if_needed()
         await visitor.picture("14 the queue")
