@@ -7,6 +7,7 @@ it written anew; what they cannot mend becomes a draft that is held back, with w
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import random
@@ -93,7 +94,7 @@ class Desk:
     rewrites: int = 2
     """How often a text is written anew that the guards do not let through."""
     at_once: int = AT_ONCE
-    """The most drafts that are written at a time; fewer where the service asks for that, or becomes slower by it."""
+    """The most texts that are asked for at a time; fewer where the service asks for that, or becomes slower by it."""
     caps: Caps = NO_CAPS
 
     @property
@@ -129,8 +130,6 @@ class _Made:
     tags: tuple[str, ...]
     parent: Parent | None
     held_back: bool
-    seconds: float
-    """How long the voice took for the last text; 0 where that was written before."""
 
 
 async def generate(
@@ -155,8 +154,7 @@ async def generate(
     left = deque(
         _Turn(f"job {job_id}, slot {slot}", job_id, slot, channel_id) for slot in range(count) if slot not in written
     )
-    run = _Run(desk, source, left, done=len(written), total=count, job_id=job_id)
-    run.at_once = min(_BEGIN_WITH, desk.at_once)
+    run = _Run(desk, source, left, len(written), count, job_id, _Asking(desk.at_once, min(_BEGIN_WITH, desk.at_once)))
     async with aclosing(run.write_all()) as steps:
         async for progress in steps:
             yield progress
@@ -175,6 +173,45 @@ async def generate(
 
 
 @dataclass(slots=True)
+class _Asking:
+    """The drafts whose text the service is being asked for, and how many of them there may be.
+
+    One more after each answer that was as fast as the fastest. Fewer where the service asks for fewer calls, or where
+    it takes longer the more it is asked at once, as one on the owner's own machine does: the last of many calls would
+    not be answered in time.
+    """
+
+    most: int
+    may: int
+    begun: dict[str, float] = field(default_factory=dict[str, float])
+    """By the name of the turn: when its text was asked for."""
+    fastest: float = math.inf
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.begun) < self.may
+
+    def begin(self, name: str) -> None:
+        self.begun[name] = time.monotonic()
+
+    def answered(self, name: str) -> None:
+        seconds = time.monotonic() - self.begun.pop(name)
+        self.fastest = min(self.fastest, seconds)
+        is_as_fast = seconds <= self.fastest * _AS_FAST
+        self.may = min(max(1, self.may + (1 if is_as_fast else -1)), self.most)
+        self.changed.set()
+
+    def ended(self, name: str) -> None:
+        """Whether there was an answer or not, nothing is asked for there any more."""
+        self.begun.pop(name, None)
+        self.changed.set()
+
+    def slow_down(self) -> None:
+        self.may = max(1, self.may // 2)
+
+
+@dataclass(slots=True)
 class _Run:
     """A run of /generate: what is left to write, what is being written, and what people are shown of it."""
 
@@ -184,27 +221,24 @@ class _Run:
     done: int
     total: int
     job_id: int
-    at_once: int = 1
-    fastest: float = math.inf
+    asking: _Asking
     preview: Preview | None = None
     held_back: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: dict[asyncio.Task[_Made], _Turn] = field(default_factory=dict[asyncio.Task[_Made], _Turn])
 
     async def write_all(self) -> AsyncGenerator[Progress]:
-        """Write what is left, `at_once` at a time: one more after each that was as fast as the fastest.
-
-        Fewer where the service asks for fewer calls, or where it takes longer the more it is asked at once, as one on
-        the owner's own machine does: the last of many calls would not be answered in time.
-        """
+        """Write what is left. While the guards look at one text, the next is asked for."""
         resume_at = 0.0
         failure: BotError | None = None
         try:
             while (self.left and failure is None) or self.under_way:
-                while self.left and failure is None and not resume_at and len(self.under_way) < self.at_once:
+                while self.left and failure is None and not resume_at and self._has_room():
                     turn = self.left.popleft()
-                    writing = _write(self.desk, self.source, turn, self.stop)
-                    self.under_way[asyncio.create_task(writing)] = turn
+                    self.asking.begin(turn.name)
+                    task = asyncio.create_task(_write(self.desk, self.source, turn, self.asking, self.stop))
+                    task.add_done_callback(functools.partial(self._ended, turn.name))
+                    self.under_way[task] = turn
                 yield await self._progress()
                 if resume_at and not self.under_way:
                     now = await self._progress()
@@ -212,14 +246,15 @@ class _Run:
                         yield waiting
                     resume_at = 0.0
                     continue
-                ended, _ = await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
-                for task in ended:
+                await self.asking.changed.wait()
+                self.asking.changed.clear()
+                for task in [task for task in self.under_way if task.done()]:
                     turn = self.under_way.pop(task)
                     try:
                         self._show(task.result())
                     except ModelRateLimited as limit:
                         self.left.appendleft(turn)
-                        self.at_once = max(1, self.at_once // 2)
+                        self.asking.slow_down()
                         resume_at = max(resume_at, self.desk.clock() + limit.retry_after)
                     except BotError as error:
                         failure = failure or error
@@ -228,6 +263,13 @@ class _Run:
             await self._let_end()
         if failure is not None:
             raise failure
+
+    def _has_room(self) -> bool:
+        # Texts that the guards still look at wait for the screening: no more of them than there may be calls, either.
+        return self.asking.has_room and len(self.under_way) < 2 * self.desk.at_once - 1
+
+    def _ended(self, name: str, _task: asyncio.Task[_Made]) -> None:
+        self.asking.ended(name)
 
     async def _let_end(self) -> None:
         """What is under way is being paid for: it gets a moment, so that its text is kept."""
@@ -243,10 +285,6 @@ class _Run:
 
     def _show(self, made: _Made) -> None:
         self.done += 1
-        if made.seconds:
-            self.fastest = min(self.fastest, made.seconds)
-            is_as_fast = made.seconds <= self.fastest * _AS_FAST
-            self.at_once = min(max(1, self.at_once + (1 if is_as_fast else -1)), self.desk.at_once)
         self.held_back += made.held_back
         reblogs = f", to reblog a post of {made.parent.blog_name}" if made.parent else ""
         held = ", held back by the guards" if made.held_back else ""
@@ -272,7 +310,7 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
                 pass
             press = await store.regeneration_of(database, draft.id)
             turn = _Turn(f"draft {draft.id}, press {press}", draft.job_id, None, draft.channel_id, replaces=draft)
-            await _write(desk, _Given(_Request(draft.prompt, draft.parent)), turn, asyncio.Event())
+            await _write(desk, _Given(_Request(draft.prompt, draft.parent)), turn, _Asking(1, 1), asyncio.Event())
         except Exception as failure:  # noqa: BLE001 - a defect in one draft must not stop those after it
             name = f"draft {draft.id}, regenerated"
             error = failure if isinstance(failure, BotError) else report_unexpected(name, failure)
@@ -338,18 +376,20 @@ class _Given:
 # --- one draft ------------------------------------------------------------------------------------------------
 
 
-async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, stop: asyncio.Event) -> _Made:
+async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, asking: _Asking, stop: asyncio.Event) -> _Made:
     """Write one draft: as often as the guards want, from where an earlier process left it.
 
-    Once the run is to `stop`, nothing more is paid for: what is there becomes the draft.
+    `asking` has the turn for as long as its first text is not there. Once the run is to `stop`, nothing more is paid
+    for: what is there becomes the draft.
     """
     texts = await writings.writings_of(desk.database, turn.name)
     request = _Request(texts[0].prompt, texts[0].parent, texts[0].note) if texts else await source.request(turn.name)
-    asked, seconds = time.monotonic(), 0.0
+    if not texts:
+        asking.begin(turn.name)  # again: only now is the service asked
+        texts.append(await _paid_text(desk, request, turn, 0))
+        asking.answered(turn.name)
+    asking.ended(turn.name)
     while True:
-        if not texts:
-            texts.append(await _paid_text(desk, request, turn, 0))
-            seconds = time.monotonic() - asked
         newest = texts[-1]
         checked = await desk.guards.check(newest.text, cut_off=newest.cut_off)
         async with desk.guards.turn:
@@ -363,12 +403,12 @@ async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, stop: asynci
                 break
         kinds = ", ".join(finding.kind for finding in checked.findings if finding.kind in HOLDING)
         _log.info("A text for %s is written anew: %s.", turn.name, kinds)
-        asked = time.monotonic()
+        asking.begin(turn.name)
         texts.append(await _paid_text(desk, request, turn, len(texts)))
-        seconds = time.monotonic() - asked
+        asking.answered(turn.name)
     # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
     tags = await _tag(desk, draft_id, checked.text, turn.job_id)
-    return _Made(checked.text, tags, request.parent, not checked.is_clear, seconds)
+    return _Made(checked.text, tags, request.parent, not checked.is_clear)
 
 
 async def _paid_text(desk: Desk, request: _Request, turn: _Turn, number: int) -> Writing:

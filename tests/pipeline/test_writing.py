@@ -19,7 +19,7 @@ from bot.language.chat import Written
 from bot.language.prices import Estimate
 from bot.pipeline import generate as stage
 from bot.pipeline.generate import Desk, generate
-from bot.pipeline.guards import Kind, PostIndex, defused
+from bot.pipeline.guards import Checked, Guards, Kind, PostIndex, defused
 from bot.progress import Progress
 from bot.store import spending
 from bot.training import Voice
@@ -116,6 +116,28 @@ async def test_so_many_are_written_at_a_time_and_each_once(tmp_path: Path):
         assert await room.rows("SELECT count(*) FROM writings") == [(0,)]
 
 
+async def test_while_the_guards_look_at_texts_the_next_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script, look = Script([]), Guards.check
+        beside: list[int] = []
+
+        async def when_the_next_are_asked_for(guards: Guards, text: str, *, cut_off: bool) -> Checked:
+            async with asyncio.timeout(20):
+                while len(script.asked) < waits_for:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.02)  # time enough to ask for one that is not wanted yet
+            beside.append(len(script.asked))
+            return await look(guards, text, cut_off=cut_off)
+
+        monkeypatch.setattr(Guards, "check", when_the_next_are_asked_for)
+        waits_for, job = 3, await room.job()
+        await everything(run(await desk_with(room, script, at_once=2), job, 3))
+        script, beside, waits_for = Script([]), [], 1
+        await everything(run(await desk_with(room, script, at_once=1), job, 7))
+        assert beside == [1, 2, 3, 4], "one at a time is one draft at a time, the guards included"
+
+
 async def test_a_service_that_works_on_calls_in_turn_is_not_asked_for_many_at_once(tmp_path: Path):
     """As a model on the owner's own machine does: the more it is asked at once, the later the last is answered."""
 
@@ -164,7 +186,7 @@ async def test_a_failure_keeps_what_was_written_beside_it(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(5))
         broke = ModelQuotaExhausted("There is no credit left.", "Add credit.")
-        script = Script([fresh(1), fresh(2), broke, fresh(4)], seconds=0.02)
+        script = Script([broke, fresh(1), fresh(2), fresh(4)], seconds=0.02)
         job = await room.job()
         with pytest.raises(ModelQuotaExhausted):
             await everything(run(await desk_with(room, script, at_once=4), job, 20))
