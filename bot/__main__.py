@@ -194,6 +194,7 @@ def _health(chosen: argparse.Namespace) -> int:
 async def _run(settings: Settings, path: Path, overrides: Mapping[str, object]) -> int:
     from bot.app import App  # noqa: PLC0415 - `--help` and `health` need none of it
     from bot.client import Client, gateway_state  # noqa: PLC0415
+    from bot.garbage import freeze_what_is_loaded  # noqa: PLC0415
     from bot.health import beat_file, keep_beating  # noqa: PLC0415
 
     require(settings, "discord.token", "discord.guild_id")
@@ -210,7 +211,9 @@ async def _run(settings: Settings, path: Path, overrides: Mapping[str, object]) 
             "health", keep_beating(app.database, beat_file(settings.data_directory), lambda: gateway_state(client))
         )
         async with client:
-            await client.start(settings.discord.token.get_secret_value())
+            await client.login(settings.discord.token.get_secret_value())
+            freeze_what_is_loaded()
+            await client.connect()
     except discord.LoginFailure as error:
         raise SettingsError(
             ("discord.token: Discord does not accept it; copy it again from the developer portal",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import statistics
 import subprocess
@@ -16,21 +17,29 @@ from typing import Any
 
 from simcord import interactions
 from simcord.actors import MemberActor
+from simcord.backend import serializers
 from simcord.builders import ChannelHandle
-from simcord.enums import InteractionType
+from simcord.enums import ComponentType, InteractionType
 from simcord.env import Env
 
 from bot.app import App
 from bot.client import Client
+from bot.drafts import Draft, DraftState, UploadState
+from bot.garbage import freeze_what_is_loaded
 from bot.jobs.runner import JSON, Job
-from tests.bench import stages
+from bot.store import voices
+from bot.store.drafts import NewDraft, add_draft, count_by_state, get_draft
+from bot.training import Voice, VoiceKind
+from tests.bench import data, stages
 from tests.bench.figures import Figures, Finding
 from tests.bench.services import Options, services
 
 GUILD_ID = 900000000000000001
 _TICK = 0.005
 _BETWEEN_PRESSES = 0.08
+_BETWEEN_APPROVALS = 0.04
 _ANSWER_DEADLINE = 30.0
+_SHOWING_DEADLINE = 120.0
 
 
 # --- starting -------------------------------------------------------------------------------------------------
@@ -148,6 +157,78 @@ async def answers(folder: Path, size: int) -> Figures:
     )
 
 
+async def approvals(folder: Path, size: int) -> Figures:
+    """Press *Approve* on `size` drafts, one after the other, while /examples makes a dataset of all posts."""
+    async with services() as addresses, _on_discord(folder, addresses) as discord:
+        app = discord.app
+        app.settings = app.settings.model_copy(update={"developer_message": "You keep the light."})
+        shown = await _drafts_on_show(discord, size)
+        job = await _submit(discord, "examples")
+        ending = asyncio.create_task(_end(app, job))
+        began = time.perf_counter()
+        presses: list[_Press] = []
+        for draft in shown:
+            due = began + len(presses) * _BETWEEN_APPROVALS
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            presses.append(_approve(discord, draft, due))
+        async with asyncio.timeout(_ANSWER_DEADLINE):
+            while any(press.id not in discord.requests.answered for press in presses):
+                await asyncio.sleep(_TICK)
+            while (await count_by_state(app.database)).get(DraftState.UPLOADED, 0) < size:
+                await asyncio.sleep(_TICK)
+        ended = await ending
+    first = [discord.requests.answered[press.id] - press.at for press in presses]
+    during = sum(press.at < ended for press in presses)
+    return Figures(
+        size,
+        ended - began,
+        [
+            Finding("first answer, 99th percentile {} ms", 1000 * _percentile(first, 99), 100),
+            Finding("median {} ms", 1000 * statistics.median(first)),
+            Finding("slowest {} ms", 1000 * max(first)),
+            Finding(f"presses while it was made: {during} of {{}}", size),
+        ],
+    )
+
+
+async def _drafts_on_show(discord: _Discord, size: int) -> list[Draft]:
+    """Drafts that wait, each with its message in the channel."""
+    app = discord.app
+    async with app.database.write() as connection:
+        voice = Voice(0, VoiceKind.FEW_SHOT, "few-shot", "m", "http://127.0.0.1", None, "d", "u", 0.0, False, 0.0)
+        voice_id = await voices.add_voice(connection, voice)
+        draft = NewDraft("", (), "p", voice_id, None, None, None, data.BLOG_TO_DOWNLOAD, UploadState.DRAFT, 0.0)
+        draft = dataclasses.replace(draft, channel_id=discord.channel.id)
+        ids = [
+            await add_draft(connection, dataclasses.replace(draft, text=text), now=time.time())
+            for text in data.texts(size)
+        ]
+    app.drafts_changed.set()
+    async with asyncio.timeout(_SHOWING_DEADLINE):
+        while True:
+            shown = [found for number in ids if (found := await get_draft(app.database, number)) and found.message_id]
+            if len(shown) == size:
+                return shown
+            await asyncio.sleep(0.1)
+
+
+def _approve(discord: _Discord, draft: Draft, due: float) -> _Press:
+    backend = discord.env.backend
+    record, payload = interactions.base_payload(
+        backend,
+        type=InteractionType.MESSAGE_COMPONENT,
+        channel_id=discord.channel.id,
+        guild_id=GUILD_ID,
+        user_id=discord.owner.id,
+        data={"custom_id": f"draft:{draft.id}:approve", "component_type": ComponentType.BUTTON},
+    )
+    stored = backend.get_message(discord.channel.id, draft.message_id or 0)
+    payload["message"] = dict(serializers.message_payload(backend, stored))
+    record.source_message_id = stored.id
+    backend.emit("INTERACTION_CREATE", payload)
+    return _Press(str(record.id), record.token, due)
+
+
 async def _end(app: App, job: Job) -> float:
     """Wait for a job's end; returns when that was. In a task of its own: nothing may hold up the timetable."""
     async for _ in app.runner.follow(job.id):
@@ -208,6 +289,7 @@ async def _on_discord(folder: Path, addresses: Any = None) -> AsyncIterator[_Dis
     try:
         await app.start()
         await env.start()
+        freeze_what_is_loaded()  # as `run` does
         yield _Discord(app, env, channel, owner, requests)
     finally:
         await app.stop()

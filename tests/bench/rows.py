@@ -33,6 +33,12 @@ def _answers(folder: Path, size: int) -> Awaitable[Figures]:
     return answers.answers(folder, size)
 
 
+def _approvals(folder: Path, size: int) -> Awaitable[Figures]:
+    from tests.bench import answers
+
+    return answers.approvals(folder, size)
+
+
 def _start(folder: Path, size: int) -> Awaitable[Figures]:
     from tests.bench import answers
 
@@ -68,5 +74,6 @@ ROWS = (
         (100_000, 2_000),
     ),
     Row("tokens", "tokens", 100_000, 2_000, stages.tokens),
+    Row("answers", "approving, a dataset at work", 100, 10, _approvals, stages.prepare_posts, (100_000, 2_000)),
     Row("answers", "answers, all stages at work", 200, 20, _answers, stages.prepare_dataset, (100_000, 2_000)),
 )
