@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
@@ -15,8 +17,9 @@ from discord.ext import commands
 
 from bot import logs
 from bot.app import App
-from bot.errors import BotError, DecidersOnly, DiscordPermissionMissing, NotAllowed, OwnerOnly, UnexpectedFailure
+from bot.errors import BotError, DiscordPermissionMissing, NotAllowed, NotKnownHere, UnexpectedFailure
 from bot.jobs.background import report_unexpected
+from bot.permissions import Actor, Level, Rule, refusal
 from bot.store.facts import get_fact, set_fact
 
 _log = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ COGS = (
     "cogs.data",
 )
 _FINGERPRINT = "commands registered"
+_NEEDS = "needs"
+_AnyCommand = TypeVar("_AnyCommand", bound="app_commands.Command[Any, ..., Any]")
 
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, embed_links=True, attach_files=True, read_message_history=True
@@ -54,11 +59,32 @@ def invite_link(application_id: int) -> str:
     return discord.utils.oauth_url(application_id, permissions=PERMISSIONS, scopes=("bot", "applications.commands"))
 
 
+def needs(level: Level) -> Callable[[_AnyCommand], _AnyCommand]:
+    """Say, above a command, what level it needs; its autocomplete needs the same."""
+
+    def declare(command: _AnyCommand) -> _AnyCommand:
+        command.extras[_NEEDS] = level
+        return command
+
+    return declare
+
+
+def level_needed(command: object) -> Level | None:
+    """What a command has declared with `needs`."""
+    declared = command.extras.get(_NEEDS) if isinstance(command, app_commands.Command) else None
+    return declared if isinstance(declared, Level) else None
+
+
 class Tree(app_commands.CommandTree["Client"]):
-    """One permission check and one error path for every command and its autocomplete."""
+    """One permission check and one error path for every command and its autocomplete.
+
+    Discord's own `default_member_permissions` stay unset: reviewers are named by roles in the settings, of which
+    Discord knows nothing, and to administer a server is no reason to be let in here.
+    """
 
     async def interaction_check(self, interaction: discord.Interaction[Client], /) -> bool:
-        return await is_permitted(interaction)
+        # A command that has declared nothing is the owner's.
+        return await is_permitted(interaction, level_needed(interaction.command) or Level.OWNER)
 
     async def on_error(self, interaction: discord.Interaction[Client], error: app_commands.AppCommandError, /) -> None:
         await explain(interaction, error)
@@ -76,6 +102,9 @@ class Client(commands.Bot):
             tree_cls=Tree,
         )
         self.app = app
+        self.durable_items: list[type[discord.ui.DynamicItem[discord.ui.Item[Any]]]] = []
+        self.forms: dict[re.Pattern[str], Callable[[discord.Interaction[Client], re.Match[str]], Awaitable[None]]] = {}
+        """What takes a form, by the pattern of its id. discord.py keeps forms in memory, where a restart loses them."""
         self._application_owners: frozenset[int] = frozenset()
 
     async def setup_hook(self) -> None:
@@ -98,25 +127,45 @@ class Client(commands.Bot):
     async def on_command_error(self, context: commands.Context[Any], exception: commands.CommandError, /) -> None:
         """There are no commands in messages: a mention that looks like one is nothing to us."""
 
-    def owns(self, user: discord.abc.User) -> bool:
-        """Whether this person is an owner of the bot: named in the settings, or an owner of its application."""
-        return user.id in self.app.settings.discord.owner_ids or user.id in self._application_owners
+    @property
+    def rule(self) -> Rule:
+        """Who may do what and where, as the settings have it now. Who owns the bot's application owns the bot."""
+        discord_settings = self.app.settings.discord
+        guild = self.get_guild(discord_settings.guild_id) if discord_settings.guild_id is not None else None
+        channel_id = discord_settings.channel_id
+        if channel_id is not None and guild is not None and not guild.unavailable:
+            # Where it was deleted any other will do, or nobody could name a new one with /config.
+            channel_id = channel_id if guild.get_channel_or_thread(channel_id) is not None else None
+        return Rule(
+            guild_id=discord_settings.guild_id,
+            channel_id=channel_id,
+            owner_ids=self._application_owners.union(discord_settings.owner_ids),
+            reviewer_role_ids=frozenset(discord_settings.reviewer_role_ids),
+            decider_role_ids=frozenset(self.app.settings.review.decider_role_ids),
+        )
 
-    def allows(self, user: discord.abc.User) -> bool:
-        """Whether this person may use the bot: its owner, or somebody with a reviewer role in the one server."""
-        settings = self.app.settings.discord
-        if self.owns(user):
-            return True
-        if not isinstance(user, discord.Member) or user.guild.id != settings.guild_id:
-            return False
-        return any(role.id in settings.reviewer_role_ids for role in user.roles)
+    def add_dynamic_items(self, *items: type[discord.ui.DynamicItem[discord.ui.Item[Any]]]) -> None:
+        super().add_dynamic_items(*items)
+        self.durable_items += items
 
-    def decides(self, user: discord.abc.User) -> bool:
-        """Whether this person, who may use the bot, may decide about drafts too."""
-        roles = self.app.settings.review.decider_role_ids
-        if not roles or self.owns(user):
-            return True
-        return isinstance(user, discord.Member) and any(role.id in roles for role in user.roles)
+    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
+        """Give forms to who takes them, and a sentence to presses that nobody takes: discord.py would say nothing."""
+        custom_id = interaction.custom_id
+        if custom_id is None:
+            return
+        if interaction.type is discord.InteractionType.modal_submit:
+            for template, receive in self.forms.items():
+                found = template.fullmatch(custom_id)
+                if found is not None:
+                    await receive(interaction, found)
+                    return
+        elif any(item.__discord_ui_compiled_template__.fullmatch(custom_id) for item in self.durable_items):
+            return  # discord.py calls it
+        if await is_permitted(interaction, Level.REVIEWER):
+            await explain(
+                interaction,
+                NotKnownHere("The bot does not know this button or form any more.", "Use the command again."),
+            )
 
     async def _owners_of_application(self) -> frozenset[int]:
         application = await self.application_info()
@@ -160,37 +209,32 @@ class Client(commands.Bot):
             await set_fact(connection, _FINGERPRINT, fingerprint)
 
 
-async def is_permitted(interaction: discord.Interaction[Client]) -> bool:
+def actor_of(interaction: discord.Interaction[Client]) -> Actor:
+    """Who acts, and where, as the permission rule sees it."""
+    user, channel = interaction.user, interaction.channel
+    return Actor(
+        user_id=user.id,
+        role_ids=frozenset(role.id for role in user.roles) if isinstance(user, discord.Member) else frozenset(),
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id,
+        parent_id=channel.parent_id if isinstance(channel, discord.Thread) else None,
+        on_message=interaction.type in (discord.InteractionType.component, discord.InteractionType.modal_submit),
+    )
+
+
+async def is_permitted(interaction: discord.Interaction[Client], needed: Level) -> bool:
     """The one permission check: for commands, autocomplete, buttons, selects and forms.
 
-    A stranger gets a private refusal, and is logged.
+    Who may not gets a private refusal, or nothing to choose from; a stranger is logged.
     """
     logs.reference.set(f"interaction {interaction.id}")
-    if interaction.client.allows(interaction.user):
+    refused = refusal(actor_of(interaction), interaction.client.rule, needed)
+    if refused is None:
         return True
-    _log.warning("A stranger (%d) was refused: %s.", interaction.user.id, interaction.type.name)
-    await explain(interaction, NotAllowed())
+    if isinstance(refused, NotAllowed):
+        _log.warning("A stranger (%d) was refused: %s.", interaction.user.id, interaction.type.name)
+    await explain(interaction, refused)
     return False
-
-
-def require_owner(interaction: discord.Interaction[Client]) -> None:
-    """For what is the owner's alone: accounts, keys, consent.
-
-    Raises:
-        OwnerOnly: somebody else is acting.
-    """
-    if not interaction.client.owns(interaction.user):
-        raise OwnerOnly
-
-
-def require_decider(interaction: discord.Interaction[Client]) -> None:
-    """For what changes a draft.
-
-    Raises:
-        DecidersOnly: somebody else is acting.
-    """
-    if not interaction.client.decides(interaction.user):
-        raise DecidersOnly
 
 
 async def explain(interaction: discord.Interaction[Client], error: BaseException) -> None:
@@ -198,10 +242,11 @@ async def explain(interaction: discord.Interaction[Client], error: BaseException
     known = _as_bot_error(error)
     if not isinstance(known, UnexpectedFailure):
         _log.info("Said to %d: %s", interaction.user.id, known)
-    if interaction.type is discord.InteractionType.autocomplete:
-        return  # Discord shows no message there
     try:
-        if interaction.response.is_done():
+        if interaction.type is discord.InteractionType.autocomplete:  # Discord shows no message there
+            if not interaction.response.is_done():
+                await interaction.response.autocomplete([])
+        elif interaction.response.is_done():
             await interaction.followup.send(str(known), ephemeral=True)
         else:
             await interaction.response.send_message(str(known), ephemeral=True)
@@ -225,6 +270,10 @@ def _as_bot_error(error: BaseException) -> BotError:
         return DiscordPermissionMissing(
             "Discord does not let the bot do that here.",
             "Give it the permissions to view the channel, send messages, embed links, attach files and read history.",
+        )
+    if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
+        return NotKnownHere(
+            "The bot has changed since Discord showed this command.", "Reload Discord, and use it again."
         )
     return report_unexpected("an interaction", error)
 

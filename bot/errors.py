@@ -86,6 +86,14 @@ class OwnerOnly(BotError):
         super().__init__("Only the owner of the bot may do this.", "Ask one of those in `owner_ids`.")
 
 
+class WrongPlace(BotError):
+    """Somebody used the bot in a direct message, on another server or in another channel."""
+
+
+class NotKnownHere(BotError):
+    """A command, a button or a form of another version of the bot, or one that somebody made up."""
+
+
 class DiscordPermissionMissing(BotError):
     """The bot may not do something in a channel."""
 

@@ -6,7 +6,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
+from bot.permissions import Level
 from bot.store import spending
 from cogs.ui.budget_message import budget_message
 
@@ -14,6 +15,7 @@ from cogs.ui.budget_message import budget_message
 class BudgetCog(commands.Cog):
     """The command of the money."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(name="budget", description="Show what this month and today have cost, and what is left.")
     @app_commands.guild_only()
     async def budget(self, interaction: discord.Interaction[Client]) -> None:

@@ -9,8 +9,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client, require_owner
+from bot.client import Client, needs
 from bot.drafts import Person
+from bot.permissions import Level
 from bot.store import consents as store
 from bot.store.consents import Consent
 from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
@@ -27,6 +28,7 @@ class ConsentCog(commands.Cog):
         name="consent", description="Who says that blogs of others may be downloaded.", guild_only=True
     )
 
+    @needs(Level.OWNER)
     @consent.command(name="add", description="Record who says that a blog of somebody else may be downloaded.")
     @app_commands.describe(
         blog="The blog: its name, its address, or the address of one of its posts.",
@@ -38,12 +40,12 @@ class ConsentCog(commands.Cog):
         blog: app_commands.Range[str, 1, 200],
         note: app_commands.Range[str, 1, 500],
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         app = interaction.client.app
         given = await app.give_consent(blog, note, _person(interaction))
         await interaction.followup.send(embed=_recorded(given, app.settings.retention.other_blogs_days), ephemeral=True)
 
+    @needs(Level.REVIEWER)
     @consent.command(name="list", description="Show which blogs of others may be downloaded, and who said so.")
     async def show(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
@@ -55,10 +57,10 @@ class ConsentCog(commands.Cog):
             file = discord.File(io.BytesIO("\n\n".join(map(_in_full, found)).encode()), "consents.txt")
             await interaction.followup.send(embed=shown, file=file, ephemeral=True)
 
+    @needs(Level.OWNER)
     @consent.command(name="revoke", description="Take consent back, and remove what is here of that blog at once.")
     @app_commands.describe(blog="The blog, as it was recorded.")
     async def revoke(self, interaction: discord.Interaction[Client], blog: app_commands.Range[str, 1, 200]) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         consent, purged = await interaction.client.app.revoke_consent(blog, _person(interaction))
         name = foreign(consent.blog_name)
@@ -79,8 +81,6 @@ class ConsentCog(commands.Cog):
 
     @revoke.autocomplete("blog")
     async def _complete(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         wanted = typed.strip().removeprefix("@").lower()
         return [
             # The UUID is sent: a name may have belonged to two blogs.

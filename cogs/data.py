@@ -9,9 +9,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client, require_owner
+from bot.client import Client, needs
 from bot.drafts import Person
 from bot.errors import NothingToDo
+from bot.permissions import Level
 
 _LARGEST_FILES = 9_000_000  # bytes in all; every server takes ten megabytes
 
@@ -21,11 +22,11 @@ class DataCog(commands.Cog):
 
     data = app_commands.Group(name="data", description="What the bot keeps, for its owner.", guild_only=True)
 
+    @needs(Level.OWNER)
     @data.command(name="export", description="Get a part of what the bot keeps, as files of JSON Lines.")
     @app_commands.describe(what="preferences: what your decisions about drafts teach, for preference tuning.")
     @app_commands.choices(what=[app_commands.Choice(name="preferences", value="preferences")])
     async def export(self, interaction: discord.Interaction[Client], what: str) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         del what  # there is nothing else to choose yet
         app = interaction.client.app

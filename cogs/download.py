@@ -6,7 +6,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
+from bot.permissions import Level
 from bot.tumblr.identifiers import parse_identifier
 from cogs.ui.complete import complete_blogs
 from cogs.ui.start import start_stage
@@ -15,6 +16,7 @@ from cogs.ui.start import start_stage
 class DownloadCog(commands.Cog):
     """The download's command."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(
         name="download", description="Download the posts of your blog, or what is new since last time."
     )

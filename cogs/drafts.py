@@ -9,17 +9,19 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
 from bot.errors import NothingToDo
+from bot.permissions import Level
 from bot.pipeline.teach import drafts_as_lines
 from bot.store import voices
 from bot.store.drafts import get_draft
 from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
 from cogs.ui.draft_buttons import DraftButton, RemoveButton
-from cogs.ui.draft_forms import receive_form
+from cogs.ui.draft_forms import EDIT_FORM, REASON_FORM
 from cogs.ui.draft_list import LONGEST_WORDS, WHICH, ChooseDrafts, DecideChosen, Page, PageButton, show_page
 from cogs.ui.draft_message import DraftMessages
-from cogs.ui.draft_review import ReviewButton, begin_review, receive_review_form
+from cogs.ui.draft_review import REVIEW_FORM, ReviewButton, begin_review
+from cogs.ui.items import add_forms
 from cogs.ui.limits import cut
 from cogs.ui.reminder import Reminder
 
@@ -34,11 +36,13 @@ class DraftsCog(commands.Cog):
         name="drafts", description="What waits for your decision, and what became of the rest.", guild_only=True
     )
 
+    @needs(Level.REVIEWER)
     @drafts.command(name="review", description="Decide about one draft after the other, in one message.")
     async def review(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         await begin_review(interaction)
 
+    @needs(Level.REVIEWER)
     @drafts.command(name="list", description="List drafts; choose several of them to approve or reject at once.")
     @app_commands.describe(
         state="Which drafts. Left out: those that wait for you.",
@@ -56,6 +60,7 @@ class DraftsCog(commands.Cog):
         await interaction.response.defer(ephemeral=True, thinking=True)
         await show_page(interaction, Page(state, voice, text or ""))
 
+    @needs(Level.REVIEWER)
     @drafts.command(name="show", description="Show a draft again, in this channel.")
     @app_commands.describe(number="The number of the draft.")
     async def show(self, interaction: discord.Interaction[Client], number: app_commands.Range[int, 1]) -> None:
@@ -67,6 +72,7 @@ class DraftsCog(commands.Cog):
         await app.drafts.show_again(draft.id, interaction.channel_id)
         await interaction.followup.send(f"Draft {draft.id} is shown again in this channel.", ephemeral=True)
 
+    @needs(Level.REVIEWER)
     @drafts.command(name="export", description="Get drafts with all decisions about them, as a file of JSON Lines.")
     @app_commands.describe(state="Which drafts. Left out: all of them.")
     @app_commands.choices(state=_WHICH)
@@ -79,19 +85,11 @@ class DraftsCog(commands.Cog):
 
     @show_list.autocomplete("voice")
     async def _voices(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[int]]:
-        if not interaction.client.allows(interaction.user):
-            return []
         return [
             app_commands.Choice(name=cut(voice.name, LONGEST_CHOICE), value=voice.id)
             for voice in await voices.all_voices(interaction.client.app.database)
             if typed.strip().lower() in voice.name.lower()
         ][:MOST_CHOICES]
-
-    @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
-        if interaction.type is discord.InteractionType.modal_submit:
-            await receive_form(interaction)
-            await receive_review_form(interaction)
 
 
 async def send_lines(interaction: discord.Interaction[Client], lines: list[str], name: str, said: str) -> None:
@@ -108,6 +106,7 @@ async def send_lines(interaction: discord.Interaction[Client], lines: list[str],
 
 async def setup(client: Client) -> None:
     client.add_dynamic_items(DraftButton, RemoveButton, ReviewButton, PageButton, ChooseDrafts, DecideChosen)
+    add_forms(client, EDIT_FORM, REASON_FORM, REVIEW_FORM)
     await client.add_cog(DraftsCog())
     messages = DraftMessages(client, edit_interval=client.app.pace.message_edit)
     client.app.background.spawn("draft messages", messages.keep())

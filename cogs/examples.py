@@ -6,7 +6,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
+from bot.permissions import Level
 from cogs.ui.dataset_buttons import DatasetButton, PageButton, ReasonSelect
 from cogs.ui.start import start_stage
 
@@ -14,6 +15,7 @@ from cogs.ui.start import start_stage
 class ExamplesCog(commands.Cog):
     """The command of the training data stage."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(name="examples", description="Turn the downloaded posts into training data.")
     @app_commands.describe(fresh="Make it from the posts again, though the file was edited by hand.")
     @app_commands.guild_only()

@@ -6,15 +6,19 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
+from bot.permissions import Level
 from cogs.ui.allow_button import AllowButton
-from cogs.ui.training_buttons import TrainingButton, receive_form
-from cogs.ui.training_offer import OfferButton, offer_training
+from cogs.ui.items import add_forms
+from cogs.ui.offer_button import OfferButton
+from cogs.ui.training_buttons import OPTION_FORM, TrainingButton
+from cogs.ui.training_offer import offer_training
 
 
 class FinetuneCog(commands.Cog):
     """The command of the training stage."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(
         name="finetune", description="Show what training a voice would cost, and start it with a button."
     )
@@ -39,12 +43,8 @@ class FinetuneCog(commands.Cog):
             interaction, model=model, epochs=epochs, suffix=suffix, dataset_id=dataset, activate=activate
         )
 
-    @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
-        if interaction.type is discord.InteractionType.modal_submit:
-            await receive_form(interaction)
-
 
 async def setup(client: Client) -> None:
     client.add_dynamic_items(OfferButton, TrainingButton, AllowButton)
+    add_forms(client, OPTION_FORM)
     await client.add_cog(FinetuneCog())

@@ -6,16 +6,17 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
 from bot.jobs.runner import JSON
+from bot.permissions import Level
 from cogs.ui.complete import complete_voices
 from cogs.ui.start import start_stage
-from cogs.ui.writing_offer import WritingButton
 
 
 class GenerateCog(commands.Cog):
     """The command of the writing stage."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(
         name="generate", description="Write drafts in the blog's voice. Nothing is posted until you approve it."
     )
@@ -47,5 +48,4 @@ class GenerateCog(commands.Cog):
 
 
 async def setup(client: Client) -> None:
-    client.add_dynamic_items(WritingButton)
     await client.add_cog(GenerateCog())

@@ -6,14 +6,17 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
-from cogs.ui.screening_buttons import CategorySelect, ScreeningButton, receive_form
+from bot.client import Client, needs
+from bot.permissions import Level
+from cogs.ui.items import add_forms
+from cogs.ui.screening_buttons import THRESHOLD_FORM, CategorySelect, ScreeningButton
 from cogs.ui.start import start_stage
 
 
 class ModerateCog(commands.Cog):
     """The command of the screening stage."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(name="moderate", description="Screen the training data, and set aside what is flagged.")
     @app_commands.describe(batch="Hand everything to the service's batch queue; it takes up to a day.")
     @app_commands.guild_only()
@@ -24,12 +27,8 @@ class ModerateCog(commands.Cog):
     ) -> None:
         await start_stage(interaction, "moderate", {"batch": True} if batch else None)
 
-    @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
-        if interaction.type is discord.InteractionType.modal_submit:
-            await receive_form(interaction)
-
 
 async def setup(client: Client) -> None:
     client.add_dynamic_items(ScreeningButton, CategorySelect)
+    add_forms(client, THRESHOLD_FORM)
     await client.add_cog(ModerateCog())

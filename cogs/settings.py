@@ -6,10 +6,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client, require_owner
+from bot.client import Client, needs
 from bot.config import options, stays_on_machine
 from bot.errors import OptionRefused
 from bot.option_desk import OfferedChange
+from bot.permissions import Level
 from cogs.ui.complete import complete_options
 from cogs.ui.limits import foreign
 from cogs.ui.option_buttons import OptionButton, option_view
@@ -23,6 +24,7 @@ class SettingsCog(commands.Cog):
 
     config = app_commands.Group(name="config", description="The options of the bot, as they stand.", guild_only=True)
 
+    @needs(Level.REVIEWER)
     @config.command(name="show", description="Show all options, or explain one: value, default, where it is set.")
     @app_commands.describe(option="The option. Left out: an overview of all.")
     async def show(self, interaction: discord.Interaction[Client], option: _OPTION | None = None) -> None:
@@ -37,6 +39,7 @@ class SettingsCog(commands.Cog):
                 raise _harmless(error) from None
         await interaction.followup.send(embed=made, file=file or discord.utils.MISSING, ephemeral=True)
 
+    @needs(Level.OWNER)
     @config.command(name="set", description="Change an option. You see what changes before it does.")
     @app_commands.describe(
         option="The option.",
@@ -45,7 +48,6 @@ class SettingsCog(commands.Cog):
     async def set_value(
         self, interaction: discord.Interaction[Client], option: _OPTION, value: app_commands.Range[str, 1, 4000]
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         try:
             offered = await interaction.client.app.options.offer(option, value)
@@ -53,10 +55,10 @@ class SettingsCog(commands.Cog):
             raise _harmless(error) from None
         await _preview(interaction, offered)
 
+    @needs(Level.OWNER)
     @config.command(name="reset", description="Give an option its default again. You see what changes before it does.")
     @app_commands.describe(option="The option.")
     async def reset(self, interaction: discord.Interaction[Client], option: _OPTION) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         try:
             offered = await interaction.client.app.options.offer_default(option)
@@ -73,10 +75,8 @@ class SettingsCog(commands.Cog):
     @set_value.autocomplete("option")
     @reset.autocomplete("option")
     async def _complete_changeable(
-        self, interaction: discord.Interaction[Client], typed: str
+        self, _interaction: discord.Interaction[Client], typed: str
     ) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         return complete_options(
             typed,
             (option.name for option in options().values() if not option.is_secret and not stays_on_machine(option)),

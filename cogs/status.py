@@ -6,9 +6,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client
+from bot.client import Client, needs
 from bot.drafts import DraftState
 from bot.errors import BotError, command_of
+from bot.permissions import Level
 from bot.store import datasets, spending
 from bot.store import drafts as draft_store
 from bot.store import posts as post_store
@@ -26,6 +27,7 @@ from cogs.ui.words import dollars, money
 class StatusCog(commands.Cog):
     """The overview's command."""
 
+    @needs(Level.REVIEWER)
     @app_commands.command(name="status", description="Show where everything stands, and what comes next.")
     @app_commands.guild_only()
     async def status(self, interaction: discord.Interaction[Client]) -> None:

@@ -8,7 +8,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client, require_owner
+from bot.client import Client, needs
+from bot.permissions import Level
 from bot.training import VoiceKind
 from bot.voice_register import LONGEST_NAME
 from bot.voices.kinds import KINDS
@@ -30,11 +31,13 @@ class VoicesCog(commands.Cog):
         name="voices", description="The voices there are, and which of them writes.", guild_only=True
     )
 
+    @needs(Level.REVIEWER)
     @voices.command(name="list", description="Show every voice, and which one writes now.")
     async def show_all(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         await _send(interaction, listed(await interaction.client.app.register.entries(), _today(interaction)))
 
+    @needs(Level.REVIEWER)
     @voices.command(name="show", description="Show all there is of one voice.")
     @app_commands.describe(voice="The voice, by its number or name.")
     async def show_one(self, interaction: discord.Interaction[Client], voice: _VOICE) -> None:
@@ -44,26 +47,27 @@ class VoicesCog(commands.Cog):
         hundred = await app.voices.likely(entry.voice, 100)
         await _send(interaction, await whole(entry, _today(interaction), app.settings.budget, hundred))
 
+    @needs(Level.OWNER)
     @voices.command(name="use", description="Write with this voice from now on.")
     @app_commands.describe(voice="The voice, by its number or name.")
     async def use(self, interaction: discord.Interaction[Client], voice: _VOICE) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         used, notice = await interaction.client.app.register.use(voice, person(interaction))
         text = f"From now on /generate writes with **{foreign(used.name)}** (voice {used.id}). {notice}"
         await interaction.followup.send(embed=embed(description=text.strip()), ephemeral=True)
 
+    @needs(Level.OWNER)
     @voices.command(name="rename", description="Give a voice another name.")
     @app_commands.describe(voice="The voice, by its number or name.", name="Its new name.")
     async def rename(
         self, interaction: discord.Interaction[Client], voice: _VOICE, name: app_commands.Range[str, 1, LONGEST_NAME]
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         renamed = await interaction.client.app.register.rename(voice, name, person(interaction))
         text = f"Voice {renamed.id} is called **{foreign(renamed.name)}** now."
         await interaction.followup.send(embed=embed(description=text), ephemeral=True)
 
+    @needs(Level.OWNER)
     @voices.command(name="retire", description="Take a voice out of use, or bring it back. Nothing is deleted.")
     @app_commands.describe(
         voice="The voice, by its number or name.", bring_back="Whether to bring a retired voice back instead."
@@ -74,7 +78,6 @@ class VoicesCog(commands.Cog):
         voice: _VOICE,
         bring_back: bool = False,  # noqa: FBT001, FBT002 - an option of a command
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         register, who = interaction.client.app.register, person(interaction)
         if bring_back:
@@ -91,6 +94,7 @@ class VoicesCog(commands.Cog):
                 text += f" It was the one that wrote; from now on {instead} does. {retired.notice}"
         await interaction.followup.send(embed=embed(description=text.strip()), ephemeral=True)
 
+    @needs(Level.OWNER)
     @voices.command(name="add", description="Add a model that was made elsewhere, in a portal or as a deployment.")
     @app_commands.describe(
         model="The model's id at the service; on Azure, the name of the deployment.",
@@ -105,7 +109,6 @@ class VoicesCog(commands.Cog):
         kind: str | None = None,
         name: app_commands.Range[str, 1, LONGEST_NAME] | None = None,
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         voice, is_known = await interaction.client.app.register.add(
             model, VoiceKind(kind) if kind else None, name, person(interaction)
@@ -115,6 +118,7 @@ class VoicesCog(commands.Cog):
             text += " The service does not tell whether it has this model: the first draft will show it."
         await interaction.followup.send(embed=embed(description=text), ephemeral=True)
 
+    @needs(Level.REVIEWER)
     @voices.command(name="compare", description="Let two voices write to the same prompts, and judge them blind.")
     @app_commands.describe(
         one="A voice, by its number or name.",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted
+from bot.client import Client
 from bot.errors import NothingToDo
 from bot.jobs.runner import Job
-from cogs.ui.buttons import explained
+from bot.permissions import Level
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import BUTTON_LABEL, cut
 from cogs.ui.start import start_stage
 
 
-class ChoiceButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"choose:(?P<job>\d+):(?P<number>\d+)"):
+class ChoiceButton(DurableButton, template=r"choose:(?P<job>\d{1,15}):(?P<number>\d{1,9})", needs=Level.REVIEWER):
     """Starts what the job's last progress offers under this number."""
 
     def __init__(self, job_id: int, number: int, label: str = "") -> None:
@@ -30,18 +31,10 @@ class ChoiceButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ch
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["job"]), int(match["number"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         job = await interaction.client.app.runner.get(self.job_id)
         choices = job.progress.choices if job is not None and job.progress is not None else ()
         if self.number >= len(choices):
@@ -54,7 +47,6 @@ def choice_view(job: Job) -> discord.ui.View | None:
     """A row with a button for each choice that a job left, or None."""
     if job.progress is None or not job.progress.choices:
         return None
-    view = discord.ui.View(timeout=None)
-    for number, choice in enumerate(job.progress.choices[:25]):
-        view.add_item(ChoiceButton(job.id, number, choice.label))
-    return view
+    return view_of(
+        *(ChoiceButton(job.id, number, choice.label) for number, choice in enumerate(job.progress.choices[:25]))
+    )

@@ -10,21 +10,23 @@ import io
 import logging
 import re
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import DISCORD_FAILURES, Client, failure_in_words, is_permitted
+from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.comparison_desk import Standing
 from bot.errors import BotError
 from bot.jobs.background import report_unexpected
 from bot.jobs.runner import Job, JobState
+from bot.permissions import Level
 from bot.store import comparisons
 from bot.store.comparisons import Round, Verdict
 from bot.store.database import carry_through
 from bot.training import Voice
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.dataset_message import Result
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import cut, embed, foreign, length
 
 _log = logging.getLogger(__name__)
@@ -45,8 +47,9 @@ _LABELS = {
 
 
 class ComparisonButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    DurableButton,
     template=r"compare:(?P<comparison>\d{1,15}):(?P<round>\d{1,3}):(?P<press>a|b|neither|read)",
+    needs=Level.REVIEWER,
 ):
     """One of a round's buttons."""
 
@@ -60,16 +63,11 @@ class ComparisonButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["comparison"]), int(match["round"]), match["press"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._read(interaction) if self.press == "read" else self._judge(interaction))
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await (self._read if self.press == "read" else self._judge)(interaction)
 
     async def _judge(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
@@ -98,7 +96,7 @@ class ComparisonButton(
         await interaction.followup.send(file=discord.File(io.BytesIO(content), name), ephemeral=True)
 
 
-class GoOnButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"compare:(?P<job>\d{1,15}):go_on"):
+class GoOnButton(DurableButton, template=r"compare:(?P<job>\d{1,15}):go_on", needs=Level.REVIEWER):
     """Lets a comparison that failed write what is missing."""
 
     def __init__(self, job_id: int) -> None:
@@ -108,18 +106,10 @@ class GoOnButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"comp
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["job"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         await interaction.client.app.go_on(self.job_id, person(interaction))
         await interaction.followup.send("It goes on. What is written is not written again.", ephemeral=True)
@@ -129,9 +119,7 @@ def comparison_result(job: Job) -> Result | None:
     """What leads on from a comparison that failed."""
     if job.state is not JobState.FAILED or job.missing_dollars is not None:
         return None
-    view = discord.ui.View(timeout=None)
-    view.add_item(GoOnButton(job.id))
-    return Result(view=view)
+    return Result(view=view_of(GoOnButton(job.id)))
 
 
 class ComparisonMessages:
@@ -220,10 +208,8 @@ def _view(found: Round) -> discord.ui.View | None:
     presses = ["a", "b", "neither"] if found.verdict is None else []
     if any(length(foreign(text)) > _TEXT for text in _texts(found)):
         presses.append("read")
-    view = discord.ui.View(timeout=None)
-    for press in presses:
-        view.add_item(ComparisonButton(found.comparison_id, found.number, press))
-    return view if presses else None
+    items = [ComparisonButton(found.comparison_id, found.number, press) for press in presses]
+    return view_of(*items) if items else None
 
 
 def _texts(found: Round) -> tuple[str, str]:

@@ -14,14 +14,14 @@ import discord
 
 from bot.account import is_one_of
 from bot.app import App
-from bot.client import Client, is_permitted, require_owner
+from bot.client import Client
 from bot.errors import BotError, ConnectionFailed, NothingToDo
+from bot.permissions import Level
 from bot.posts import Blog
 from bot.store.consents import own_blogs
 from bot.tumblr.connect import APPLICATIONS, PERMISSIONS
 from bot.tumblr.quota import Quota
-from cogs.ui.buttons import explained
-from cogs.ui.forms import form_values
+from cogs.ui.items import DurableButton, DurableSelect, Form, view_of
 from cogs.ui.limits import OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign, web_address
 from cogs.ui.words import relative
 
@@ -76,25 +76,22 @@ async def _show_link(interaction: discord.Interaction[Client], link: str) -> Non
     text = _STEPS
     if interaction.client.app.account.has_account:
         text += "\nThe account that is connected now stays so until the new connection has been tested."
-    view = discord.ui.View(timeout=None)
-    view.add_item(discord.ui.Button(label="Open Tumblr", url=web_address(link)))
-    view.add_item(ConnectButton("paste"))
+    view = view_of(discord.ui.Button(label="Open Tumblr", url=web_address(link)), ConnectButton("paste"))
     await interaction.followup.send(
         embed=embed(title="Connect a Tumblr account", description=text), view=view, ephemeral=True
     )
 
 
-async def _take_keys(interaction: discord.Interaction[Client], key: str, secret: str) -> None:
-    require_owner(interaction)
+async def _take_keys(interaction: discord.Interaction[Client], _: re.Match[str], values: dict[str, str]) -> None:
     await interaction.response.defer(ephemeral=True, thinking=True)
-    await _show_link(interaction, await interaction.client.app.account.set_consumer(key, secret))
+    link = await interaction.client.app.account.set_consumer(values.get("key", ""), values.get("secret", ""))
+    await _show_link(interaction, link)
 
 
-async def _take_address(interaction: discord.Interaction[Client], pasted: str) -> None:
-    require_owner(interaction)
+async def _take_address(interaction: discord.Interaction[Client], _: re.Match[str], values: dict[str, str]) -> None:
     await interaction.response.defer(ephemeral=True, thinking=True)
     app = interaction.client.app
-    account = await app.account.finish_connecting(pasted)
+    account = await app.account.finish_connecting(values.get("address", ""))
     blogs = await own_blogs(app.database)
     description = f"The bot uses this account from now on.{_overruled(app)}"
     if blogs:
@@ -176,9 +173,7 @@ def _calls_left(quota: Quota) -> str:
 # --- buttons --------------------------------------------------------------------------------------------------
 
 
-class ConnectButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"connect:(?P<action>keys|paste|disconnect|forget)"
-):
+class ConnectButton(DurableButton, template=r"connect:(?P<action>keys|paste|disconnect|forget)", needs=Level.OWNER):
     """Opens a form, or disconnects."""
 
     def __init__(self, action: str) -> None:
@@ -187,19 +182,10 @@ class ConnectButton(
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"connect:{action}"))
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(match["action"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         match self.action:
             case "keys":
                 await interaction.response.send_modal(_keys_form())
@@ -246,21 +232,14 @@ def _field(label: str, custom_id: str) -> discord.ui.TextInput[Any]:
     )
 
 
-async def receive_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what the owner typed into one of these forms; leave every other form alone."""
-    form, values = form_values(interaction)
-    if form not in {"connect:keys:form", "connect:paste:form"} or not await is_permitted(interaction):
-        return
-    if form == "connect:keys:form":
-        await explained(interaction, _take_keys(interaction, values.get("key", ""), values.get("secret", "")))
-    else:
-        await explained(interaction, _take_address(interaction, values.get("address", "")))
+KEYS_FORM = Form(re.compile("connect:keys:form"), Level.OWNER, _take_keys)
+PASTE_FORM = Form(re.compile("connect:paste:form"), Level.OWNER, _take_address)
 
 
 # --- the blogs ------------------------------------------------------------------------------------------------
 
 
-class BlogSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"connect:(?P<use>upload|learn)"):
+class BlogSelect(DurableSelect, template=r"connect:(?P<use>upload|learn)", needs=Level.OWNER):
     """Chooses among the account's blogs: where drafts go, or what to learn from."""
 
     def __init__(self, use: str, blogs: Sequence[Blog] = (), chosen: Sequence[Blog] = ()) -> None:
@@ -287,19 +266,10 @@ class BlogSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"conn
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(match["use"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._chosen(interaction))
-
-    async def _chosen(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         app = interaction.client.app
         own = await own_blogs(app.database)
@@ -318,7 +288,7 @@ class BlogSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"conn
 
 def _view(*actions: str, choices: Sequence[Blog] = (), app: App | None = None) -> discord.ui.View:
     """The two menus of blogs, if there are any to choose from, and under them these buttons."""
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     if choices and app is not None:
         upload, learn = app.settings.upload_blog_identifier, app.settings.download_blog_identifiers
         view.add_item(BlogSelect("upload", choices, [blog for blog in choices if is_one_of(upload, [blog])][:1]))

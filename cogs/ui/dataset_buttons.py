@@ -9,17 +9,17 @@ import io
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted
+from bot.client import Client
 from bot.errors import BotError, NothingToDo
 from bot.examples import Dataset, Example, training_line
+from bot.permissions import Level
 from bot.store import datasets
 from bot.store import posts as post_store
 from bot.store.datasets import LeftOut
-from cogs.ui.buttons import explained
 from cogs.ui.dataset_message import (
     POSTS_SHOWN,
     by_count,
@@ -28,6 +28,7 @@ from cogs.ui.dataset_message import (
     random_embed,
     too_large_text,
 )
+from cogs.ui.items import DurableButton, DurableSelect, view_of
 from cogs.ui.limits import OPTION_TEXT, SELECT_OPTIONS, cut
 from cogs.ui.next_step import NextStepButton
 
@@ -54,9 +55,7 @@ _LABELS = {
 }
 
 
-class DatasetButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=_ID + r":(?P<press>random|others|left|file)"
-):
+class DatasetButton(DurableButton, template=_ID + r":(?P<press>random|others|left|file)", needs=Level.REVIEWER):
     """One of a dataset's buttons. What it shows is seen only by who pressed it."""
 
     def __init__(self, dataset_id: int, press: Press) -> None:
@@ -69,18 +68,10 @@ class DatasetButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]), Press(match["press"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         if self.press is Press.OTHERS:  # they take the place of those that are shown
             await interaction.response.defer()
             shown, view = await _at_random(interaction.client, self.dataset_id)
@@ -100,7 +91,7 @@ class DatasetButton(
                 await interaction.followup.send(embed=shown, view=view, ephemeral=True)
 
 
-class ReasonSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=_ID + r":reason"):
+class ReasonSelect(DurableSelect, template=_ID + r":reason", needs=Level.REVIEWER):
     """Chooses for which reason to see posts that were left out."""
 
     def __init__(self, dataset_id: int, left_out: Sequence[LeftOut] = (), chosen: str = "") -> None:
@@ -121,21 +112,15 @@ class ReasonSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=_ID 
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, _show_left_posts(interaction, self.dataset_id, self.item.values[0], 0))
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await _show_left_posts(interaction, self.dataset_id, self.item.values[0], 0)
 
 
 class PageButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=_ID + r":posts:(?P<reason>[0-9a-f]{16}):(?P<page>\d{1,9})",
+    DurableButton, template=_ID + r":posts:(?P<reason>[0-9a-f]{16}):(?P<page>\d{1,9})", needs=Level.REVIEWER
 ):
     """Another page of the posts that were left out for one reason."""
 
@@ -148,25 +133,19 @@ class PageButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]), match["reason"], int(match["page"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, _show_left_posts(interaction, self.dataset_id, self.reason, self.page))
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await _show_left_posts(interaction, self.dataset_id, self.reason, self.page)
 
 
 def dataset_view(dataset_id: int) -> discord.ui.View:
     """The row below the outcome of /examples."""
-    view = discord.ui.View(timeout=None)
-    view.add_item(NextStepButton("moderate", "Moderate next"))
-    for press in (Press.RANDOM, Press.LEFT_OUT, Press.FILE):
-        view.add_item(DatasetButton(dataset_id, press))
-    return view
+    presses = (Press.RANDOM, Press.LEFT_OUT, Press.FILE)
+    return view_of(
+        NextStepButton("moderate", "Moderate next"), *(DatasetButton(dataset_id, press) for press in presses)
+    )
 
 
 # --- what they show -------------------------------------------------------------------------------------------
@@ -189,8 +168,7 @@ async def _at_random(client: Client, dataset_id: int) -> tuple[discord.Embed, di
     examples = await datasets.random_examples(app.database, dataset_id, _AT_RANDOM, app.dice)
     if not examples:
         raise _nothing_left(dataset_id)
-    view = discord.ui.View(timeout=None)
-    view.add_item(DatasetButton(dataset_id, Press.OTHERS))
+    view = view_of(DatasetButton(dataset_id, Press.OTHERS))
     return random_embed(dataset, examples, await _names(client)), view
 
 
@@ -200,10 +178,8 @@ async def _left_out(client: Client, dataset_id: int) -> tuple[Dataset, list[Left
 
 
 def _reasons(dataset_id: int, left_out: Sequence[LeftOut], chosen: str = "") -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    if left_out:  # Discord takes no list without entries
-        view.add_item(ReasonSelect(dataset_id, left_out, chosen))
-    return view
+    # Discord takes no list without entries.
+    return view_of(ReasonSelect(dataset_id, left_out, chosen)) if left_out else view_of()
 
 
 async def _show_left_posts(interaction: discord.Interaction[Client], dataset_id: int, reason: str, page: int) -> None:

@@ -9,13 +9,15 @@ from typing import Any, Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_decider
+from bot.client import Client
 from bot.drafts import Action, Draft, DraftState, Undo
 from bot.errors import DraftDecided
+from bot.permissions import Level
 from bot.store.drafts import get_draft
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.draft_embed import WILL_BE, in_full, removal_place
 from cogs.ui.draft_forms import EditForm, ReasonForm, waiting_draft
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import foreign, length, web_address
 
 
@@ -58,32 +60,26 @@ _MOST_PAGES = 4
 
 
 class DraftButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=rf"draft:(?P<id>\d{{1,15}}):(?P<press>{'|'.join(Press)})",
+    DurableButton, template=rf"draft:(?P<id>\d{{1,15}}):(?P<press>{'|'.join(Press)})", needs=Level.DECIDER
 ):
     """One of a draft's buttons."""
 
     def __init__(self, draft_id: int, press: Press, label: str = "") -> None:
         self.draft_id = draft_id
         self.press = press
+        self.needs = Level.REVIEWER if press is Press.READ else Level.DECIDER
         usual, style = _LABELS[press]
         super().__init__(discord.ui.Button(label=label or usual, style=style, custom_id=f"draft:{draft_id}:{press}"))
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]), Press(match["press"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         presses = {Press.EDIT: self._edit, Press.WHY: self._say_why, Press.READ: self._read, Press.UNDO: self._undo}
-        await explained(interaction, presses.get(self.press, self._act)(interaction))
+        await presses.get(self.press, self._act)(interaction)
 
     async def _act(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         desk = interaction.client.app.drafts
         act = {
@@ -95,23 +91,20 @@ class DraftButton(
             Press.RESTORE: desk.restore,
         }[self.press]
         draft = await act(self.draft_id, person(interaction))
-        view = _view(DraftButton(draft.id, Press.WHY)) if self.press is Press.REJECT else discord.utils.MISSING
+        view = view_of(DraftButton(draft.id, Press.WHY)) if self.press is Press.REJECT else discord.utils.MISSING
         await interaction.followup.send(answer_to(self.press, draft, desk.rules.approvals), view=view, ephemeral=True)
 
     async def _edit(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         draft = await waiting_draft(interaction.client, self.draft_id)
         await interaction.response.send_modal(EditForm(draft, f"draft:{draft.id}:form"))
 
     async def _say_why(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         draft = await get_draft(interaction.client.app.database, self.draft_id)
         if draft is None or draft.state is not DraftState.REJECTED:
             raise DraftDecided(f"Draft {self.draft_id} is not rejected.", "See /drafts show for how it stands.")
         await interaction.response.send_modal(ReasonForm(draft.id, draft.reason))
 
     async def _undo(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         await take_back(interaction, self.draft_id)
 
@@ -123,9 +116,7 @@ class DraftButton(
         await send_in_full(interaction, draft)
 
 
-class RemoveButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"draft:(?P<id>\d{1,15}):remove:(?P<post>\d{1,20})"
-):
+class RemoveButton(DurableButton, template=r"draft:(?P<id>\d{1,15}):remove:(?P<post>\d{1,20})", needs=Level.DECIDER):
     """Deletes an uploaded draft on the blog: the second press, after a sentence that names the blog.
 
     It holds for the very post that the sentence was about, not for one that the draft has become since.
@@ -143,19 +134,10 @@ class RemoveButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]), match["post"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         draft = await interaction.client.app.drafts.remove(self.draft_id, person(interaction), post_id=self.post_id)
         await interaction.followup.send(
@@ -177,7 +159,7 @@ async def take_back(interaction: discord.Interaction[Client], draft_id: int) -> 
         button = RemoveButton(draft.id, draft.post_id, place.split(" of ")[0])
         await interaction.followup.send(
             f"Draft {draft.id} is on Tumblr already. Delete it from {place}? Then it waits for a decision again.",
-            view=_view(button),
+            view=view_of(button),
             ephemeral=True,
         )
         return None
@@ -247,11 +229,4 @@ def draft_view(draft: Draft, *, is_whole: bool = True) -> discord.ui.View | None
     link = web_address(draft.post_url)
     if draft.state is DraftState.UPLOADED and link is not None:
         items.insert(0, discord.ui.Button(label="Open on Tumblr", url=link))
-    return _view(*items) if items else None
-
-
-def _view(*items: discord.ui.Item[Any]) -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    for item in items:
-        view.add_item(item)
-    return view
+    return view_of(*items) if items else None

@@ -11,17 +11,17 @@ from typing import Any
 
 import discord
 
-from bot.client import Client, is_permitted, require_decider
+from bot.client import Client
 from bot.drafts import Draft, DraftState
 from bot.errors import DraftDecided
+from bot.permissions import Level
 from bot.store.drafts import get_draft
-from cogs.ui.buttons import explained, person
-from cogs.ui.forms import form_values
+from cogs.ui.buttons import person
+from cogs.ui.items import Form
 from cogs.ui.limits import MODAL_INPUT, embed, foreign, length
 from cogs.ui.word_diff import changes
 
 _PARTS = 4  # inputs of a form that hold text; a fifth is for the tags
-_FORM = re.compile(r"draft:(?P<id>\d{1,15}):(?P<form>form|why)")
 _LONGEST_REASON = 500
 
 
@@ -65,16 +65,6 @@ async def waiting_draft(client: Client, draft_id: int) -> Draft:
     return draft
 
 
-async def receive_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what somebody typed into one of these forms, whichever process showed it; leave every other form alone."""
-    form, values = form_values(interaction)
-    found = _FORM.fullmatch(form)
-    if found is None or not await is_permitted(interaction):
-        return
-    receive = _edited if found["form"] == "form" else _reasoned
-    await explained(interaction, receive(interaction, int(found["id"]), values))
-
-
 async def save_edit(
     interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]
 ) -> discord.Embed | None:
@@ -91,8 +81,8 @@ async def save_edit(
     return embed(title="What changed", description=words, fields=fields) if words or tags else None
 
 
-async def _edited(interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]) -> None:
-    require_decider(interaction)
+async def _edited(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
+    draft_id = int(found["id"])
     await interaction.response.defer(ephemeral=True, thinking=True)
     changed = await save_edit(interaction, draft_id, values)
     await interaction.followup.send(
@@ -100,13 +90,17 @@ async def _edited(interaction: discord.Interaction[Client], draft_id: int, value
     )
 
 
-async def _reasoned(interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]) -> None:
-    require_decider(interaction)
+async def _reasoned(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
+    draft_id = int(found["id"])
     await interaction.response.defer(ephemeral=True, thinking=True)
     reason = values.get("reason", "").strip()
     await interaction.client.app.drafts.say_why(draft_id, person(interaction), reason)
     said = f"Noted for draft {draft_id}: {foreign(reason)}" if reason else f"Draft {draft_id} has no reason now."
     await interaction.followup.send(said, ephemeral=True)
+
+
+EDIT_FORM = Form(re.compile(r"draft:(?P<id>\d{1,15}):form"), Level.DECIDER, _edited)
+REASON_FORM = Form(re.compile(r"draft:(?P<id>\d{1,15}):why"), Level.DECIDER, _reasoned)
 
 
 def _as_words(tags: tuple[str, ...]) -> str:

@@ -10,18 +10,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_decider
+from bot.client import Client
 from bot.drafts import Action, Draft, DraftState, UploadState
 from bot.errors import NothingToDo
+from bot.permissions import Level
 from bot.pipeline.decide import SEEN_BY_ALL, Done, Rules
 from bot.store import drafts as store
 from bot.store.drafts import Wanted
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.draft_embed import WILL_BE
+from cogs.ui.items import DurableButton, DurableSelect, view_of
 from cogs.ui.limits import OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign
 
 PAGE = SELECT_OPTIONS
@@ -66,9 +68,7 @@ def read_page(match: re.Match[str]) -> Page:
     return Page(match["which"], int(match["voice"]) or None, match["words"], int(match["after"]))
 
 
-class PageButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=re.compile(rf"drafts-page:{_PAGE_OF}", re.DOTALL)
-):
+class PageButton(DurableButton, template=re.compile(rf"drafts-page:{_PAGE_OF}", re.DOTALL), needs=Level.REVIEWER):
     """Turns to another page."""
 
     def __init__(self, page: Page, label: str = "") -> None:
@@ -76,25 +76,15 @@ class PageButton(
         super().__init__(discord.ui.Button(label=label or "More", custom_id=f"drafts-page:{page.in_id()}", row=1))
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(read_page(match))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
         await show_page(interaction, self.page)
 
 
-class ChooseDrafts(
-    discord.ui.DynamicItem[discord.ui.Select[Any]], template=re.compile(rf"drafts-choose:{_PAGE_OF}", re.DOTALL)
-):
+class ChooseDrafts(DurableSelect, template=re.compile(rf"drafts-choose:{_PAGE_OF}", re.DOTALL), needs=Level.DECIDER):
     """Chooses drafts of the page; what is to become of them is asked then, in the same message."""
 
     def __init__(self, page: Page, drafts: list[Draft] | None = None, chosen: frozenset[int] = frozenset()) -> None:
@@ -119,26 +109,16 @@ class ChooseDrafts(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(read_page(match))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._chosen(interaction, _versions(self.item.values)))
-
-    async def _chosen(self, interaction: discord.Interaction[Client], shown: dict[int, int]) -> None:
-        require_decider(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
-        await show_page(interaction, self.page, chosen=frozenset(shown))
+        await show_page(interaction, self.page, chosen=frozenset(_versions(self.item.values)))
 
 
 class DecideChosen(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=re.compile(rf"drafts-(?P<action>approve|reject):{_PAGE_OF}", re.DOTALL),
+    DurableButton, template=re.compile(rf"drafts-(?P<action>approve|reject):{_PAGE_OF}", re.DOTALL), needs=Level.DECIDER
 ):
     """Decides about what is chosen: the second press, below a sentence that says what becomes of how many."""
 
@@ -156,19 +136,10 @@ class DecideChosen(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(Action(match["action"]), read_page(match))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
         shown = _chosen_in(interaction.message)
         if not shown:
@@ -196,7 +167,7 @@ async def show_page(
             lines = ["No draft waits for a decision. /generate writes some."]
     if total > len(drafts):
         lines.append(f"{len(drafts):,} of {total:,} are shown.")
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     if waiting:
         view.add_item(ChooseDrafts(page, waiting, frozenset(draft.id for draft in to_decide)))
     for action in (Action.APPROVE, Action.REJECT) if to_decide else ():

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_decider
+from bot.client import Client
 from bot.drafts import Draft, DraftState
 from bot.errors import DraftDecided
+from bot.permissions import Level
 from bot.store.drafts import Wanted, find_drafts, get_draft
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.draft_buttons import DraftButton, Press, answer_to, take_back
 from cogs.ui.draft_embed import render
 from cogs.ui.draft_forms import EditForm, save_edit, waiting_draft
-from cogs.ui.forms import form_values
+from cogs.ui.items import DurableButton, Form, view_of
 
-_FORM = re.compile(r"review:(?P<id>\d{1,15}):form")
 _WAITING = Wanted((DraftState.PENDING,))
 
 
@@ -50,8 +50,9 @@ _DECIDES = {Step.APPROVE: Press.APPROVE, Step.REGENERATE: Press.REGENERATE, Step
 
 
 class ReviewButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    DurableButton,
     template=rf"review:(?P<id>\d{{1,15}}):(?P<version>\d{{1,9}}):(?P<step>{'|'.join(Step)})",
+    needs=Level.DECIDER,
 ):
     """One of the buttons below the draft that is shown; *Undo* is about the one before it."""
 
@@ -59,6 +60,7 @@ class ReviewButton(
         self.draft_id = draft_id
         self.version = version
         self.step = step
+        self.needs = Level.REVIEWER if step is Step.SKIP else Level.DECIDER
         usual, style = _LABELS[step]
         super().__init__(
             discord.ui.Button(
@@ -67,20 +69,14 @@ class ReviewButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]), int(match["version"]), Step(match["step"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         steps = {Step.EDIT: self._edit, Step.SKIP: self._skip, Step.UNDO: self._undo}
-        await explained(interaction, steps.get(self.step, self._decide)(interaction))
+        await steps.get(self.step, self._decide)(interaction)
 
     async def _decide(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         await interaction.response.defer()
         desk = interaction.client.app.drafts
         press = _DECIDES[self.step]
@@ -93,7 +89,6 @@ class ReviewButton(
         await _show_next(interaction, draft.id, answer_to(press, draft, desk.rules.approvals), decided=draft)
 
     async def _edit(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         draft = await waiting_draft(interaction.client, self.draft_id)
         await interaction.response.send_modal(EditForm(draft, f"review:{draft.id}:form"))
 
@@ -102,7 +97,6 @@ class ReviewButton(
         await _show_next(interaction, self.draft_id, "")
 
     async def _undo(self, interaction: discord.Interaction[Client]) -> None:
-        require_decider(interaction)
         await interaction.response.defer()
         draft = await take_back(interaction, self.draft_id)
         if draft is not None:
@@ -114,16 +108,9 @@ async def begin_review(interaction: discord.Interaction[Client]) -> None:
     await _show_next(interaction, 0, "")
 
 
-async def receive_review_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what somebody typed into the form of a draft under review, and show the draft as it is then."""
-    form, values = form_values(interaction)
-    found = _FORM.fullmatch(form)
-    if found is not None and await is_permitted(interaction):
-        await explained(interaction, _edited(interaction, int(found["id"]), values))
-
-
-async def _edited(interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]) -> None:
-    require_decider(interaction)
+async def _edited(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
+    """Keep what was typed, and show the draft as it is then."""
+    draft_id = int(found["id"])
     await interaction.response.defer()
     try:
         changed = await save_edit(interaction, draft_id, values)
@@ -131,6 +118,9 @@ async def _edited(interaction: discord.Interaction[Client], draft_id: int, value
         await _show_again_or_next(interaction, draft_id, str(refused))
         return
     await _show_again_or_next(interaction, draft_id, f"Draft {draft_id} has its new text.", changed)
+
+
+REVIEW_FORM = Form(re.compile(r"review:(?P<id>\d{1,15}):form"), Level.DECIDER, _edited)
 
 
 async def _show_again_or_next(
@@ -152,7 +142,7 @@ async def _show_next(
     if found:
         await _show(interaction, found[0], said, decided=decided)
         return
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     _add_second_thoughts(view, decided, row=None)
     if waiting:
         said = f"{said}\nThat was the last one. {_waits(waiting)}".strip()
@@ -173,9 +163,8 @@ async def _show(
     app = interaction.client.app
     _, waiting = await find_drafts(app.database, _WAITING, limit=1)
     shown = render(draft, app.settings)
-    view = discord.ui.View(timeout=None)
-    for step in (Step.APPROVE, Step.EDIT, Step.REGENERATE, Step.REJECT, Step.SKIP):
-        view.add_item(ReviewButton(draft.id, draft.version, step, row=0))
+    steps = (Step.APPROVE, Step.EDIT, Step.REGENERATE, Step.REJECT, Step.SKIP)
+    view = view_of(*(ReviewButton(draft.id, draft.version, step, row=0) for step in steps))
     _add_second_thoughts(view, decided, row=1)
     if not shown.is_whole:
         view.add_item(DraftButton(draft.id, Press.READ))

@@ -12,21 +12,18 @@ from typing import Any, cast
 import discord
 
 
-def form_values(interaction: discord.Interaction[Any]) -> tuple[str, dict[str, str]]:
-    """The form's id, and what each of its inputs holds, by the input's id; ("", {}) for what is no form."""
-    if interaction.type is not discord.InteractionType.modal_submit:
-        return "", {}
-    values = dict(_values(cast("object", interaction.data)))
-    return values.pop("custom_id", ""), values
+def form_values(interaction: discord.Interaction[Any]) -> dict[str, str]:
+    """What each of the form's inputs holds, by the input's id."""
+    return dict(_values(cast("object", interaction.data)))
 
 
 def _values(part: object) -> Iterator[tuple[str, str]]:
-    """The form's id as "custom_id", then each input's id and text, however deep Discord nests them."""
+    """Each input's id and text, however deep Discord nests them."""
     if not isinstance(part, dict):
         return
     fields = cast("dict[str, object]", part)
     name, value, inner = fields.get("custom_id"), fields.get("value"), fields.get("components", fields.get("component"))
-    if isinstance(name, str):
-        yield (name, value) if isinstance(value, str) else ("custom_id", name)
+    if isinstance(name, str) and isinstance(value, str):
+        yield name, value
     for child in cast("list[object]", inner) if isinstance(inner, list) else [inner]:
         yield from _values(child)

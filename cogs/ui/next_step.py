@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import is_permitted
+from bot.client import Client
 from bot.jobs.runner import Job, JobState
-from cogs.ui.buttons import explained
+from bot.permissions import Level
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.start import start_stage
 
 _LABELS = {
@@ -28,28 +29,21 @@ _AFTER = {
 }
 
 
-class NextStepButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"next:(?P<kind>[a-z]+)"):
+class NextStepButton(DurableButton, template=rf"next:(?P<kind>{'|'.join(_LABELS)})", needs=Level.REVIEWER):
     """Starts a stage as its slash command without options would."""
 
     def __init__(self, kind: str, label: str = "") -> None:
         self.kind = kind
         super().__init__(
-            discord.ui.Button(
-                label=label or _LABELS.get(kind, kind), style=discord.ButtonStyle.primary, custom_id=f"next:{kind}"
-            )
+            discord.ui.Button(label=label or _LABELS[kind], style=discord.ButtonStyle.primary, custom_id=f"next:{kind}")
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(match["kind"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, start_stage(interaction, self.kind))
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await start_stage(interaction, self.kind)
 
 
 def next_step_view(job: Job) -> discord.ui.View | None:
@@ -65,7 +59,4 @@ def next_step_view(job: Job) -> discord.ui.View | None:
 
 def step_view(*kinds: str) -> discord.ui.View:
     """A row with a button for each of these stages."""
-    view = discord.ui.View(timeout=None)
-    for kind in kinds:
-        view.add_item(NextStepButton(kind))
-    return view
+    return view_of(*map(NextStepButton, kinds))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_owner
-from cogs.ui.buttons import explained, person
+from bot.client import Client
+from bot.permissions import Level
+from cogs.ui.buttons import person
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import foreign
 from cogs.ui.option_message import RESTART
 
 
-class OptionButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"option:(?P<offer>\d{1,15}):(?P<action>apply|cancel)"
-):
+class OptionButton(DurableButton, template=r"option:(?P<offer>\d{1,15}):(?P<action>apply|cancel)", needs=Level.OWNER):
     """Makes the change that was offered, or says that nothing was changed."""
 
     def __init__(self, offer_id: int, action: str) -> None:
@@ -31,19 +31,13 @@ class OptionButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["offer"]), match["action"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._apply(interaction) if self.action == "apply" else self._cancel(interaction))
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await (self._apply if self.action == "apply" else self._cancel)(interaction)
 
     async def _apply(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         changed, notice = await interaction.client.app.options.apply(self.offer_id, person(interaction))
         when = RESTART if changed.needs_restart else "It is in effect."
@@ -51,7 +45,6 @@ class OptionButton(
         await interaction.followup.send(text.strip(), ephemeral=True)
 
     async def _cancel(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         await interaction.client.app.options.cancel(self.offer_id)
         await interaction.followup.send("Nothing was changed.", ephemeral=True)
@@ -59,7 +52,4 @@ class OptionButton(
 
 def option_view(offer_id: int) -> discord.ui.View:
     """A row with *Apply* and *Cancel*."""
-    view = discord.ui.View(timeout=None)
-    view.add_item(OptionButton(offer_id, "apply"))
-    view.add_item(OptionButton(offer_id, "cancel"))
-    return view
+    return view_of(OptionButton(offer_id, "apply"), OptionButton(offer_id, "cancel"))

@@ -9,18 +9,19 @@ import io
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 import discord
 
 from bot.app import App
-from bot.client import Client, is_permitted
+from bot.client import Client
 from bot.errors import NothingToDo
 from bot.jobs.runner import Job, JobState
+from bot.permissions import Level
 from bot.store.datasets import get_dataset, newest_dataset
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.dataset_message import Result
-from cogs.ui.forms import form_values
+from cogs.ui.items import DurableButton, DurableSelect, Form, view_of
 from cogs.ui.limits import BUTTON_LABEL, OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign, web_address
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.screening_review import (
@@ -48,7 +49,6 @@ from cogs.ui.screening_thresholds import (
 )
 
 _PLACE = r"screening:(?P<dataset>\d{1,15}):(?P<position>\d{1,15}):(?P<category>\d{1,10})"
-_FORM = re.compile(_PLACE + ":form")
 _NEWEST = 0
 """Instead of a dataset's number: the newest, whichever it is when somebody presses."""
 _NAME = 40  # characters of a category's name on a button
@@ -92,8 +92,9 @@ _STYLES = {
 
 
 class ScreeningButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    DurableButton,
     template=_PLACE + rf":(?P<press>{'|'.join(Press)})(?::(?P<confirmed>\d{{1,15}}))?",
+    needs=Level.REVIEWER,
 ):
     """One of the buttons. What concerns many examples counts once a press names how many are meant."""
 
@@ -113,19 +114,11 @@ class ScreeningButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         confirmed = match["confirmed"]
         return cls(_place(match), Press(match["press"]), confirmed=None if confirmed is None else int(confirmed))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         place = self.place
         match self.press:
             case Press.KEEP | Press.DROP:
@@ -142,7 +135,7 @@ class ScreeningButton(
                 await _turn(interaction, place, self.press)
 
 
-class CategorySelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=_PLACE + r":(?P<use>category|threshold)"):
+class CategorySelect(DurableSelect, template=_PLACE + r":(?P<use>category|threshold)", needs=Level.REVIEWER):
     """Chooses the category to look at, or whose threshold to change."""
 
     def __init__(self, place: Place, use: str, categories: Sequence[tuple[str, str]] = ()) -> None:
@@ -162,18 +155,10 @@ class CategorySelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=_P
         super().__init__(discord.ui.Select(custom_id=f"{_id(place)}:{use}", options=options))
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(_place(match), match["use"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._chosen(interaction))
-
-    async def _chosen(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
         chosen = int(self.item.values[0])
         place = Place(self.place.dataset_id, self.place.position, chosen)
@@ -190,7 +175,7 @@ class CategorySelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=_P
 async def screening_result(app: App, job: Job) -> Result | None:
     """What leads on from the end of a screening, where that depends on more than the job."""
     if job.state is JobState.FAILED and not app.can_screen:
-        return Result(view=_view(NextStepButton("moderate"), ScreeningButton(Place(_NEWEST), Press.SKIP)))
+        return Result(view=view_of(NextStepButton("moderate"), ScreeningButton(Place(_NEWEST), Press.SKIP)))
     dataset_id = job.progress.dataset_id if job.progress is not None else None
     if job.state is not JobState.SUCCEEDED or dataset_id is None:
         return None
@@ -199,7 +184,7 @@ async def screening_result(app: App, job: Job) -> Result | None:
     found = await app.screening(dataset_id)
     # Where nothing is flagged, a stricter threshold is what may be wanted.
     first = ScreeningButton(Place(dataset_id), Press.LOOK if found.by_category else Press.THRESHOLDS)
-    return Result(view=_view(first, NextStepButton("finetune"), NextStepButton("generate")))
+    return Result(view=view_of(first, NextStepButton("finetune"), NextStepButton("generate")))
 
 
 async def _turn(interaction: discord.Interaction[Client], place: Place, press: Press) -> None:
@@ -259,9 +244,8 @@ async def _ask(interaction: discord.Interaction[Client], review: Review, press: 
     else:
         question += " Those that you drop stay set aside."
     question += " What somebody has decided one by one stays as it is."
-    view = discord.ui.View(timeout=None)
-    view.add_item(ScreeningButton(review.place, press, f"Yes, {verb.lower()} {meant:,}", confirmed=meant))
-    view.add_item(ScreeningButton(review.place, Press.BACK))
+    yes = ScreeningButton(review.place, press, f"Yes, {verb.lower()} {meant:,}", confirmed=meant)
+    view = view_of(yes, ScreeningButton(review.place, Press.BACK))
     await interaction.edit_original_response(
         embed=embed(title=f"{verb} all of {name}?", description=question), view=view
     )
@@ -304,7 +288,7 @@ async def _acknowledge(interaction: discord.Interaction[Client]) -> None:
 
 
 def _review_view(review: Review) -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     place, example = review.place, review.example
     presses = [Press.KEEP, Press.DROP] if example is not None and review.is_open else []
     if review.count > 1:
@@ -336,7 +320,7 @@ async def _show_thresholds(interaction: discord.Interaction[Client], place: Plac
     names = await categories_to_rule(interaction.client.app.database, review.dataset, review.screening)
     category = named(place.category, names)
     place = Place(place.dataset_id, place.position, ALL if category is None else place.category)
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     if review.is_open:
         view.add_item(CategorySelect(place, "threshold", [(name, "") for name in names]))
         label = f"Change it for {cut(' '.join((category or EVERY).split()), _NAME)}"
@@ -363,22 +347,19 @@ async def _rule(interaction: discord.Interaction[Client], place: Place) -> tuple
     return review, category
 
 
-async def receive_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what somebody typed as a threshold; leave every other form alone."""
-    form, values = form_values(interaction)
-    found = _FORM.fullmatch(form)
-    if found is not None and await is_permitted(interaction):
-        await explained(interaction, _take_threshold(interaction, _place(found), values.get("threshold", "")))
-
-
-async def _take_threshold(interaction: discord.Interaction[Client], place: Place, typed: str) -> None:
-    value = read_threshold(typed)
+async def _take_threshold(
+    interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]
+) -> None:
+    value, place = read_threshold(values.get("threshold", "")), _place(found)
     await _acknowledge(interaction)
     review, category = await _rule(interaction, place)
     app, before = interaction.client.app, review.screening.set_aside
     changed = await app.set_threshold(place.dataset_id, category, value, person(interaction))
     more = (await app.screening(place.dataset_id)).set_aside - before
     await _show_thresholds(interaction, place, what_changed((changed + more) // 2, (changed - more) // 2))
+
+
+THRESHOLD_FORM = Form(re.compile(_PLACE + ":form"), Level.REVIEWER, _take_threshold)
 
 
 # --- without a screening --------------------------------------------------------------------------------------
@@ -405,17 +386,10 @@ async def _skip(interaction: discord.Interaction[Client], dataset_id: int, *, co
         " not screened, and that you decided so. /moderate screens it at any time, once there is a key."
     )
     shown = embed(title="Go on without screening?", description=question)
-    await interaction.edit_original_response(embed=shown, view=_view(yes))
+    await interaction.edit_original_response(embed=shown, view=view_of(yes))
 
 
 # --- parts and ids --------------------------------------------------------------------------------------------
-
-
-def _view(*items: discord.ui.Item[Any]) -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    for item in items:
-        view.add_item(item)
-    return view
 
 
 def _id(place: Place) -> str:

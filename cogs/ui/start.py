@@ -9,8 +9,9 @@ import discord
 from bot.client import Client
 from bot.jobs.runner import JSON
 from cogs.ui.buttons import require_channel
+from cogs.ui.offer_button import offer_view
 from cogs.ui.training_offer import offer_training
-from cogs.ui.writing_offer import offer_embed, offer_view
+from cogs.ui.writing_offer import offer_embed
 
 _STARTED = {
     "download": "The download has started.",
@@ -39,7 +40,7 @@ async def start_stage(
         app = interaction.client.app
         plan = await app.plan_writing(parameters)
         if plan.offer_id is not None:
-            shown, view = offer_embed(plan, app.settings.budget), offer_view(plan.offer_id)
+            shown, view = offer_embed(plan, app.settings.budget), offer_view("write", plan.offer_id)
             await interaction.followup.send(embed=shown, view=view, ephemeral=True)
             return
     await _submit(interaction, kind, parameters)

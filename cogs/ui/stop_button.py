@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted
+from bot.client import Client
 from bot.jobs.runner import JobState
-from cogs.ui.buttons import explained, person
+from bot.permissions import Level
+from cogs.ui.buttons import person
+from cogs.ui.items import DurableButton, view_of
 
 
-class StopButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"job:(?P<id>\d+):stop"):
+class StopButton(DurableButton, template=r"job:(?P<id>\d{1,15}):stop", needs=Level.REVIEWER):
     """Stops one job. A training is then cancelled at its service as well: this press is the recorded act."""
 
     def __init__(self, job_id: int) -> None:
@@ -22,18 +24,10 @@ class StopButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"job:
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["id"]))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         job = await interaction.client.app.cancel_job(self.job_id, person(interaction))
         if job is None or (job.state.is_final and job.state is not JobState.CANCELLED):
@@ -45,6 +39,4 @@ class StopButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"job:
 
 def stop_view(job_id: int) -> discord.ui.View:
     """A row with the *Stop* button."""
-    view = discord.ui.View(timeout=None)
-    view.add_item(StopButton(job_id))
-    return view
+    return view_of(StopButton(job_id))

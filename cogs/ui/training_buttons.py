@@ -12,18 +12,18 @@ from typing import Any, Self
 import discord
 
 from bot.app import App
-from bot.client import Client, is_permitted, require_owner
+from bot.client import Client
 from bot.jobs.runner import Job, JobState
+from bot.permissions import Level
 from bot.store import voices
 from bot.training import REMEDIES, Failure, Remedy, Training, TrainingState
-from cogs.ui.buttons import explained, person, require_channel
+from cogs.ui.buttons import person, require_channel
 from cogs.ui.dataset_message import Result
-from cogs.ui.forms import form_values
+from cogs.ui.items import DurableButton, Form, view_of
 from cogs.ui.limits import MODAL_INPUT, cut, embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.screening_buttons import Place, Press, ScreeningButton
 
-_FORM = re.compile(r"training:(?P<job>\d{1,15}):(?P<press>filter_words|fewer_posts):form")
 _LONGEST_NUMBER = 10
 
 
@@ -67,32 +67,22 @@ elsewhere becomes a voice with /voices add."""
 
 
 class TrainingButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=rf"training:(?P<job>\d{{1,15}}):(?P<press>{'|'.join(_LABELS)})",
+    DurableButton, template=rf"training:(?P<job>\d{{1,15}}):(?P<press>{'|'.join(_LABELS)})", needs=Level.REVIEWER
 ):
     """One of a training's buttons."""
 
     def __init__(self, job_id: int, press: str) -> None:
         self.job_id = job_id
         self.press = press
+        self.needs = Level.OWNER if press in _OWNERS else Level.REVIEWER
         label, style = _LABELS[press]
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"training:{job_id}:{press}"))
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(int(match["job"]), match["press"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
-        if self.press in _OWNERS:
-            require_owner(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         if self.press in (Remedy.FILTER_WORDS, Remedy.FEWER_POSTS):
             await interaction.response.send_modal(_form(interaction.client.app, self.job_id, Remedy(self.press)))
             return
@@ -128,10 +118,8 @@ async def _stricter(app: App, job_id: int) -> tuple[str, discord.ui.View]:
     """Where thresholds are lowered, with what the service named; its screening has to come first."""
     training = await app.voices.training_of(job_id)
     named = f"\n\nThe service said: {foreign(cut(training.error, 300))}" if training.error else ""
-    view = discord.ui.View(timeout=None)
-    view.add_item(ScreeningButton(Place(training.dataset_id), Press.THRESHOLDS))
-    view.add_item(NextStepButton("moderate"))
-    view.add_item(NextStepButton("finetune"))
+    thresholds = ScreeningButton(Place(training.dataset_id), Press.THRESHOLDS)
+    view = view_of(thresholds, NextStepButton("moderate"), NextStepButton("finetune"))
     return (
         "Lower the thresholds of the categories that the service named: more is set aside then, what is borderline too."
         f" A dataset that was not screened yet needs /moderate first. Then train again.{named}"
@@ -139,7 +127,7 @@ async def _stricter(app: App, job_id: int) -> tuple[str, discord.ui.View]:
 
 
 def _form(app: App, job_id: int, remedy: Remedy) -> discord.ui.Modal:
-    """A form for the option that leaves more posts out. What is sent comes to `receive_form`."""
+    """A form for the option that leaves more posts out. What is sent comes to `OPTION_FORM`."""
     settings = app.settings
     if remedy is Remedy.FILTER_WORDS:
         title, label = "Filter words", "Patterns to leave out, one on each line"
@@ -161,16 +149,8 @@ def _form(app: App, job_id: int, remedy: Remedy) -> discord.ui.Modal:
     return form
 
 
-async def receive_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what somebody typed into one of the forms above; leave every other form alone."""
-    name, values = form_values(interaction)
-    found = _FORM.fullmatch(name)
-    if found is not None and await is_permitted(interaction):
-        await explained(interaction, _change(interaction, Remedy(found["press"]), values.get("value", "")))
-
-
-async def _change(interaction: discord.Interaction[Client], remedy: Remedy, typed: str) -> None:
-    require_owner(interaction)
+async def _change(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
+    remedy, typed = Remedy(found["press"]), values.get("value", "")
     await interaction.response.defer(ephemeral=True, thinking=True)
     change: dict[str, object] = (
         {"filtered_words": [line.strip() for line in typed.splitlines() if line.strip()]}
@@ -182,6 +162,9 @@ async def _change(interaction: discord.Interaction[Client], remedy: Remedy, type
     await interaction.followup.send(embed=embed(description=text), view=step_view("examples"), ephemeral=True)
 
 
+OPTION_FORM = Form(re.compile(r"training:\d{1,15}:(?P<press>filter_words|fewer_posts):form"), Level.OWNER, _change)
+
+
 async def training_result(app: App, job: Job, picture: bytes | None) -> Result | None:
     """What leads on from the end of a training; `picture` is its loss curve. None while it goes on."""
     if not job.state.is_final:
@@ -189,7 +172,7 @@ async def training_result(app: App, job: Job, picture: bytes | None) -> Result |
     training = await voices.training_of_job(app.database, job.id)
     if training is None or job.state is JobState.SUCCEEDED or job.missing_dollars is not None:
         return Result(picture=picture)
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     if job.state is JobState.CANCELLED:
         view.add_item(NextStepButton("finetune"))
     for remedy in _remedies(job, training):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
-
 import discord
 
-from bot.client import Client, is_permitted
+from bot.client import Client
 from bot.language.endpoint import service_name
 from bot.voice_desk import Terms
-from cogs.ui.buttons import explained, person, require_channel
 from cogs.ui.limits import embed, foreign
+from cogs.ui.offer_button import offer_view
 from cogs.ui.screening_review import standing
 from cogs.ui.words import dollars, money
 
@@ -36,11 +33,8 @@ async def offer_training(
     app = interaction.client.app
     terms = await app.voices.offer(model=model, epochs=epochs, suffix=suffix, dataset_id=dataset_id, activate=activate)
     screening = await standing(app.database, terms.dataset)
-    view = discord.ui.View(timeout=None)
-    view.add_item(OfferButton(terms.offer.id, "start"))
-    view.add_item(OfferButton(terms.offer.id, "cancel"))
     shown = _render(terms, screening.words + ("" if screening.is_settled else "; /moderate does it"), interaction)
-    await interaction.followup.send(embed=shown, view=view, ephemeral=True)
+    await interaction.followup.send(embed=shown, view=offer_view("train", terms.offer.id), ephemeral=True)
 
 
 def _render(terms: Terms, screening: str, interaction: discord.Interaction[Client]) -> discord.Embed:
@@ -82,44 +76,3 @@ def _what_the_button_does(job_id: str, service: str) -> str:
         "Nothing is uploaded or paid for before you press the button."
         f" If {foreign(service)} takes no training from this account, the bot deletes there again what it has uploaded."
     )
-
-
-class OfferButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"train:(?P<offer>\d{1,15}):(?P<action>start|cancel)"
-):
-    """Begins the training that was offered, or says that nothing was begun."""
-
-    def __init__(self, offer_id: int, action: str) -> None:
-        self.offer_id = offer_id
-        self.action = action
-        starts = action == "start"
-        super().__init__(
-            discord.ui.Button(
-                label="Start training" if starts else "Cancel",
-                style=discord.ButtonStyle.success if starts else discord.ButtonStyle.secondary,
-                custom_id=f"train:{offer_id}:{action}",
-            )
-        )
-
-    @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(int(match["offer"]), match["action"])
-
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._start(interaction) if self.action == "start" else self._cancel(interaction))
-
-    async def _start(self, interaction: discord.Interaction[Client]) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        require_channel(interaction)
-        await interaction.client.app.start_training(self.offer_id, person(interaction), interaction.channel_id)
-        await interaction.followup.send("The training has started. You can follow it in this channel.", ephemeral=True)
-
-    async def _cancel(self, interaction: discord.Interaction[Client]) -> None:
-        await interaction.response.edit_message(
-            content="Nothing was begun, uploaded or paid for.", embed=None, view=None
-        )

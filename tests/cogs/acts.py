@@ -212,6 +212,12 @@ async def forged(
     return InteractionResult(world.env, record)
 
 
+def change_discord(world: World, **changes: object) -> None:
+    """Change options under [discord] while the bot runs, as the settings file could."""
+    settings = world.app.settings
+    world.app.settings = settings.model_copy(update={"discord": settings.discord.model_copy(update=changes)})
+
+
 # --- what people see ----------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from tests.cogs.acts import (
     TITLES,
     becomes,
     calls,
+    change_discord,
     everything,
     hour_is_over,
     line,
@@ -141,6 +142,7 @@ async def test_a_network_that_fails_ends_neither_the_drafts_nor_the_progress(
 async def test_a_stage_is_not_begun_where_the_bot_may_not_write(small: World):
     silent = discord.PermissionOverwrite(send_messages=False, embed_links=False)
     closed = small.env.guild.create_text_channel("closed", overwrites={small.env.guild.default_role: silent})
+    change_discord(small, channel_id=closed.id)
     result = await small.owner.slash(closed, "download")
     text = said(result)
     assert text.startswith("The bot lacks permissions in this channel: ")

@@ -21,6 +21,7 @@ from tests.cogs.acts import (
     TITLES,
     answer,
     buttons,
+    change_discord,
     line,
     outcome,
     sent,
@@ -118,6 +119,7 @@ async def test_the_last_state_is_delivered_however_slow_the_edits_are(tmp_path: 
 
 async def test_progress_goes_to_the_channel_where_it_was_asked_for(small: World):
     other = small.env.guild.create_text_channel("other-room")
+    change_discord(small, channel_id=None)
     await small.owner.slash(other, "download")
     shown = await small.until(
         lambda: m[-1] if (m := [x for x in other.history() if x.embeds]) and "Done" in line(m[-1]) else None

@@ -1,0 +1,82 @@
+"""The buttons of an offer: one press begins a training, or a large run of /generate, whose price was shown before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self
+
+import discord
+
+from bot.app import App
+from bot.client import Client
+from bot.drafts import Person
+from bot.permissions import Level
+from cogs.ui.buttons import person, require_channel
+from cogs.ui.items import DurableButton, view_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What can be offered: its button, what begins it, and what is said then."""
+
+    label: str
+    start: Callable[[App, int, Person, int | None], Awaitable[object]]
+    begun: str
+    cancelled: str
+
+
+_OFFERS = {
+    "train": _Offer(
+        label="Start training",
+        start=App.start_training,
+        begun="The training has started. You can follow it in this channel.",
+        cancelled="Nothing was begun, uploaded or paid for.",
+    ),
+    "write": _Offer(
+        label="Start writing",
+        start=App.start_writing,
+        begun="The voice has begun to write. You can follow it in this channel.",
+        cancelled="Nothing was begun or paid for.",
+    ),
+}
+
+
+class OfferButton(
+    DurableButton,
+    template=rf"(?P<kind>{'|'.join(_OFFERS)}):(?P<offer>\d{{1,15}}):(?P<action>start|cancel)",
+    needs=Level.REVIEWER,
+):
+    """Begins what was offered, or says that nothing was begun."""
+
+    def __init__(self, kind: str, offer_id: int, action: str) -> None:
+        self.offer = _OFFERS[kind]
+        self.offer_id = offer_id
+        self.action = action
+        starts = action == "start"
+        super().__init__(
+            discord.ui.Button(
+                label=self.offer.label if starts else "Cancel",
+                style=discord.ButtonStyle.success if starts else discord.ButtonStyle.secondary,
+                custom_id=f"{kind}:{offer_id}:{action}",
+            )
+        )
+
+    @classmethod
+    def read(cls, match: re.Match[str]) -> Self:
+        return cls(match["kind"], int(match["offer"]), match["action"])
+
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        if self.action == "cancel":
+            await interaction.response.edit_message(content=self.offer.cancelled, embed=None, view=None)
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        require_channel(interaction)
+        await self.offer.start(interaction.client.app, self.offer_id, person(interaction), interaction.channel_id)
+        await interaction.followup.send(self.offer.begun, ephemeral=True)
+
+
+def offer_view(kind: str, offer_id: int) -> discord.ui.View:
+    """A row with the button that begins what is offered, and *Cancel*. `kind` is a key of the offers above."""
+    return view_of(OfferButton(kind, offer_id, "start"), OfferButton(kind, offer_id, "cancel"))
