@@ -1,8 +1,7 @@
-"""Every button and the form, as the owner, as a reviewer and as a stranger; presses that come late, twice or together."""
+"""Every button and the form, as the owner and as a reviewer; presses that come late, twice or together."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import discord
@@ -13,7 +12,6 @@ from bot.demo.world import World, describe
 from bot.drafts import DraftState
 from bot.jobs.runner import JobState
 from tests.cogs.acts import (
-    REFUSAL,
     answer,
     becomes,
     buttons,
@@ -222,60 +220,6 @@ async def test_stop_of_a_job_that_has_ended_says_so(small: World):
     assert said(second)
     await outcome(small, "download")
     assert (await small.app.runner.get(1)).state is JobState.CANCELLED  # type: ignore[union-attr]
-
-
-# --- strangers ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_stranger_on_every_button_changes_nothing(small: World, caplog: pytest.LogCaptureFixture):
-    await up_to(small, "moderate")
-    steps = shown_with(small, "Screening training data")[-1]
-    offer = answer(await small.owner.slash(small.channel, "finetune"))
-    await small.owner.slash(small.channel, "generate", count=2)
-    await outcome(small, "generate")
-    first, second = await small.until(lambda: d if len(d := small.drafts()) == 2 else None)
-    small.tumblr.faults.schedule(Fault("POST", POSTS, "reset_before"))
-    await small.owner.click(second, label="Approve")
-    lost = await becomes(small, second, "Tumblr's answer was lost, and it was not found")
-    await small.owner.slash(small.channel, "voices add", model="gpt-4o-mini")
-    await small.owner.slash(small.channel, "voices compare", one="1", other="2", rounds=1)
-    (compared,) = await small.until(lambda: shown_with(small, "Round 1 of 1: which is better?"))
-    change = answer(await small.owner.slash(small.channel, "config set", option="post_limit", value="5"))
-    small.tumblr.hour_used = small.tumblr.hour_limit
-    await small.owner.slash(small.channel, "download")
-    running = await small.until(
-        lambda: m[-1] if "Waiting" in line((m := shown_with(small, "Downloading posts"))[-1]) else None
-    )
-    await pause(0.2)
-    before = await everything(small)
-    caplog.clear()
-    presses = [(first, label) for label in buttons(first)] + [(lost, label) for label in buttons(lost)]
-    presses += [(running, "Stop"), (steps, "Train a voice"), (steps, "Write drafts")]
-    presses += [(compared, label) for label in buttons(compared)]
-    assert len(presses) == 12
-    for message, label in presses:
-        result = await small.stranger.click(message, label=label)
-        assert result.modal is None, label
-        assert said(result).startswith(REFUSAL), label
-    # These were shown to the owner alone, so a stranger's press can only be forged.
-    hidden = [(offer, "Start training"), (change, "Apply"), (change, "Cancel")]
-    for shown, label in hidden:
-        (forged,) = await together(small, (small.stranger, shown.message, label))
-        assert said(forged).startswith(REFUSAL)
-    await pause(0.2)
-    assert await everything(small) == before
-    logged = [r for r in caplog.records if r.levelno == logging.WARNING and str(small.stranger.id) in r.getMessage()]
-    assert len(logged) == len(presses) + len(hidden)
-
-
-async def test_a_form_sent_by_somebody_who_is_a_stranger_by_now_changes_nothing(small: World):
-    (message,) = await written(small)
-    form = await small.reviewer.click(message, label="Edit")
-    small.env.backend.get_guild(small.env.guild.id).members[small.reviewer.id].role_ids.clear()
-    before = await everything(small)
-    result = await small.reviewer.submit_modal(form, {"text-1": "smuggled in", "tags": ""})
-    assert said(result).startswith(REFUSAL)
-    assert await everything(small) == before
 
 
 # --- late, twice, together ----------------------------------------------------------------------------------------
