@@ -322,6 +322,8 @@ class App:
 
     async def cancel_job(self, job_id: int, person: Person) -> Job | None:
         """Stop a job; its training or batches are then cancelled at the service too. None when there is no such job."""
+        if await self.runner.get(job_id) is None:
+            return None
         async with self.database.write() as connection:
             await record(connection, person, "stop", f"job {job_id}", now=self.clock())
         job = await self.runner.cancel(job_id)

@@ -10,10 +10,10 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import Client, needs
-from bot.drafts import Person
 from bot.permissions import Level
 from bot.store import consents as store
 from bot.store.consents import Consent
+from cogs.ui.buttons import person
 from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
 from cogs.ui.limits import cut, embed, foreign, length
 
@@ -42,7 +42,7 @@ class ConsentCog(commands.Cog):
     ) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         app = interaction.client.app
-        given = await app.give_consent(blog, note, _person(interaction))
+        given = await app.give_consent(blog, note, person(interaction))
         await interaction.followup.send(embed=_recorded(given, app.settings.retention.other_blogs_days), ephemeral=True)
 
     @needs(Level.REVIEWER)
@@ -62,7 +62,7 @@ class ConsentCog(commands.Cog):
     @app_commands.describe(blog="The blog, as it was recorded.")
     async def revoke(self, interaction: discord.Interaction[Client], blog: app_commands.Range[str, 1, 200]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        consent, purged = await interaction.client.app.revoke_consent(blog, _person(interaction))
+        consent, purged = await interaction.client.app.revoke_consent(blog, person(interaction))
         name = foreign(consent.blog_name)
         await interaction.followup.send(
             embed=embed(
@@ -88,10 +88,6 @@ class ConsentCog(commands.Cog):
             for each in await store.active_consents(interaction.client.app.database)
             if wanted in each.blog_name.lower() or wanted in each.blog_uuid.lower()
         ][:MOST_CHOICES]
-
-
-def _person(interaction: discord.Interaction[Client]) -> Person:
-    return Person(interaction.user.id, interaction.user.display_name)
 
 
 def _recorded(given: Consent, days: int) -> discord.Embed:

@@ -19,6 +19,37 @@ from tests.cogs.acts import buttons, small_world, written
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 
+STRANGERS, RULE = "tests/cogs/test_strangers.py", "tests/test_permissions.py"
+REFUSED = [(STRANGERS, "test_whoever_may_not_is_refused_everything_and_nothing_happens")]
+PLACES = [(STRANGERS, "test_commands_work_in_the_one_channel_and_buttons_where_they_stand")]
+WHO = {
+    "The owner.": [(STRANGERS, "test_the_owner_of_the_application_needs_no_entry_in_the_settings")],
+    "Whoever owns the Discord application, and the people in `owner_ids`, may do everything.": [
+        (RULE, "test_each_may_do_what_is_theirs_and_what_is_below"),
+        (STRANGERS, "test_the_owner_of_the_application_needs_no_entry_in_the_settings"),
+    ],
+    "Accounts, consent, options, the register of voices, money beside the budget and the export of what decisions teach are "
+    "theirs alone.": REFUSED,
+    "Reviewers.": [(RULE, "test_each_may_do_what_is_theirs_and_what_is_below")],
+    "Those with a role in `reviewer_role_ids` run the stages, see everything else, and decide about drafts; with "
+    "`decider_role_ids` only some of them decide.": [
+        ("tests/cogs/test_commands.py", "test_the_five_stages_one_after_the_other_by_their_buttons"),
+        ("tests/cogs/test_buttons.py", "test_approve_puts_the_draft_on_the_blog_and_leaves_a_receipt"),
+        ("tests/cogs/test_draft_life.py", "test_only_the_roles_that_decide_decide"),
+    ],
+    "Everybody else.": REFUSED,
+    "They get a private refusal to whatever they use or press, nothing to choose from while they type, and change nothing.": [
+        *REFUSED,
+        (STRANGERS, "test_a_form_sent_by_somebody_who_is_a_stranger_by_now_changes_nothing"),
+    ],
+    "To administer the server is no exception.": REFUSED,
+    "One server, one channel.": PLACES,
+    "Commands work in the channel `channel_id` of the server `guild_id` and in its threads, in any channel of that server "
+    "where none is set or it was deleted, and nowhere in direct messages.": [*REFUSED, *PLACES],
+    "Buttons work wherever on that server the bot has posted them.": PLACES,
+}
+"""Each sentence under "Who may do what", and the tests that fail when it stops being true."""
+
 EXAMPLES, SCREENING = "tests/pipeline/test_examples.py", "tests/cogs/test_screening.py"
 LEARNS_FROM = {
     "Only your own words.": [(EXAMPLES, "test_only_the_owners_own_words_become_examples")],
@@ -309,6 +340,7 @@ def commands(kind: str) -> list[str]:
 @pytest.mark.parametrize(
     ("title", "known"),
     [
+        ("Who may do what", WHO),
         ("What it promises", PROMISES),
         ("What it learns from", LEARNS_FROM),
         ("Deciding", DECIDING),
@@ -327,7 +359,7 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
     sorted(
         {
             test
-            for known in (PROMISES, LEARNS_FROM, DECIDING, VOICES, BACKUPS)
+            for known in (WHO, PROMISES, LEARNS_FROM, DECIDING, VOICES, BACKUPS)
             for tests in known.values()
             for test in tests
         }

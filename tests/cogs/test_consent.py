@@ -22,7 +22,6 @@ from bot.store import consents, drafts
 from bot.store.drafts import NewDraft
 from cogs.ui import limits
 from tests.cogs.acts import (
-    REFUSAL,
     allow,
     answer,
     draft,
@@ -133,16 +132,6 @@ async def until_rows(world: World, query: str, expected: list[tuple[Any, ...]], 
 
 
 # --- who may ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("what", "options"), [("add", {"blog": NAME, "note": "me"}), ("list", {}), ("revoke", {"blog": NAME})]
-)
-async def test_a_stranger_is_refused_and_nothing_happens(world: World, what: str, options: dict[str, str]):
-    await allow(world, NAME)
-    before = await everything(world)
-    assert (await consent(world, what, world.stranger, **options)).startswith(REFUSAL)
-    assert await everything(world) == before
 
 
 async def test_a_reviewer_may_read_the_list_and_no_more(world: World):

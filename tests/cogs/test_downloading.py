@@ -17,9 +17,7 @@ from tests.cogs.acts import (
     line,
     now,
     outcome,
-    pause,
     rows,
-    said,
     shown_with,
     small_world,
     stage,
@@ -93,14 +91,6 @@ async def test_the_question_is_answered_by_another_process_too(small: World):
     assert line(await outcome(small, "download", after=count)) == "Done: 1 new post."
     assert "words of somebody new" in {text for (text,) in await rows(small, "SELECT text FROM posts")}
     assert line(await stage(small, "download")) == "Done: nothing new."  # it is not asked again
-
-
-async def test_a_stranger_answers_nothing(small: World):
-    shown = await changed_hands(small)
-    result = await small.stranger.click(shown, label="The one it was before")
-    assert "answers only to its owner" in said(result)
-    await pause()
-    assert len(shown_with(small, TITLE)) == 2
 
 
 # --- the quota ----------------------------------------------------------------------------------------------------

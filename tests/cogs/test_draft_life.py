@@ -18,7 +18,6 @@ from bot.demo.world import World, describe
 from bot.drafts import DraftState, Person, UploadState
 from cogs.ui.draft_embed import render
 from tests.cogs.acts import (
-    REFUSAL,
     answer,
     becomes,
     buttons,
@@ -361,35 +360,6 @@ async def test_only_the_roles_that_decide_decide(small: World):
     assert "Draft 1" in describe(listed.response.message)  # type: ignore[union-attr]
     small.env.backend.get_guild(small.env.guild.id).members[small.reviewer.id].role_ids.append(role.id)
     assert "is rejected" in said(await small.reviewer.click(first, label="Reject"))
-
-
-async def test_a_stranger_on_every_button_select_and_form_of_a_draft(small: World):
-    first, second = await written(small, 2)
-    await small.owner.click(second, label="Approve")
-    await becomes(small, second, "Uploaded")
-    form = await small.reviewer.click(first, label="Edit")
-    in_review = await small.reviewer.slash(small.channel, "drafts review")
-    review_form = await small.reviewer.click(in_review.response, label="Edit")
-    post_id = (await draft(small, 2)).post_id
-    await pause()
-    before = await everything(small)
-    presses = ("approve", "edit", "regenerate", "reject", "confirm", "resend", "undo", "restore", "why", "read")
-    ids = [f"draft:1:{press}" for press in presses] + [f"draft:2:remove:{post_id}"]
-    ids += [f"review:1:1:{step}" for step in ("approve", "edit", "regenerate", "reject", "skip", "undo")]
-    ids += ["drafts-page:waiting:0:0:", "drafts-approve:waiting:0:0:", "drafts-reject:waiting:0:0:"]
-    for custom_id in ids:
-        result = await forged(small, small.stranger, first, custom_id)
-        assert result.modal is None, custom_id
-        assert said(result).startswith(REFUSAL), custom_id
-    result = await forged(small, small.stranger, first, "drafts-choose:waiting:0:0:", ["1:1", "2:1"])
-    assert said(result).startswith(REFUSAL)
-    # Forms that somebody opened while they were a reviewer.
-    small.env.backend.get_guild(small.env.guild.id).members[small.reviewer.id].role_ids.clear()
-    for shown in (form, review_form):
-        result = await small.reviewer.submit_modal(shown, {"text-1": "smuggled in", "tags": ""})
-        assert REFUSAL in "".join(describe(f.message) for f in [*result.followups, result.response] if f)
-    await pause()
-    assert await everything(small) == before
 
 
 @pytest.mark.parametrize("press", ["undo", "restore", "why", "read", "remove:77", "approve"])

@@ -20,12 +20,9 @@ from bot.store.datasets import LeftOut
 from bot.store.posts import ExamplePost
 from cogs.ui import dataset_buttons, dataset_message, limits
 from tests.cogs.acts import (
-    REFUSAL,
     answer,
     as_it_stands,
     buttons,
-    everything,
-    forged,
     hurry_models,
     line,
     said,
@@ -205,35 +202,7 @@ async def test_the_channel_is_gone_and_the_outcome_comes_as_a_direct_message(wor
     assert sent
 
 
-# --- who may press ------------------------------------------------------------------------------------------------
-
-
-async def test_a_reviewer_may_press_and_a_stranger_gets_nothing(world: World):
-    done = await made(world)
-    for label in PRESSES:
-        assert await press(world, done, label, world.reviewer)
-    before = await everything(world)
-    for label in ("Moderate next", *PRESSES):
-        result = await world.stranger.click(done, label=label)
-        assert said(result).startswith(REFUSAL)
-    assert await everything(world) == before
-
-
-async def test_a_stranger_cannot_turn_pages_or_choose_reasons(world: World):
-    fog(world, 9)
-    done = await made(world)
-    examples = await press(world, done, "Show 5 at random")
-    table = await press(world, done, "What was left out")
-    reason = option(table, "not only text")
-    await world.owner.select(table, values=[reason])
-    before = await everything(world)
-    for message, custom_id, values in (
-        (examples, "dataset:1:others", None),
-        (table, f"dataset:1:posts:{reason}:1", None),
-        (table, "dataset:1:reason", [reason]),
-    ):
-        assert said(await forged(world, world.stranger, message, custom_id, values)).startswith(REFUSAL)
-    assert await everything(world) == before
+# --- late presses ---------------------------------------------------------------------------------------------------
 
 
 async def test_the_buttons_of_an_old_dataset_work_after_a_restart(world: World):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import random
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -501,56 +500,6 @@ async def test_a_decision_about_an_example_that_is_not_flagged_any_more_still_co
     while text_of(review) != text:
         review = await press(coast.owner, review, "Next")
     assert "Flagged for: nothing any more" in shown(review)
-
-
-# --- strangers ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_stranger_on_every_button_menu_and_form_changes_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    async with small_world(tmp_path, configure=all_trained) as coast:
-        await write_blog(coast, [*KRAKENS, "a kraken " + "sang " * 2000])
-        done = await screened_blog(coast)
-        review = await choose(coast.owner, await look(coast), VIOLENCE)
-        while "Read all" not in labels(review):
-            review = await press(coast.owner, review, "Next")
-        asked = answer(await coast.owner.click(await look(coast), label="Next"))
-        asked = await press(coast.owner, await choose(coast.owner, asked, VIOLENCE), "Keep all of violence")
-        view = await press(coast.owner, await look(coast), "Thresholds")
-        await asyncio.sleep(0.2)
-        before = await everything(coast)
-        caplog.clear()
-        ids = {
-            part["custom_id"]: (message, part["type"])
-            for message in (review, asked, view)
-            for row in message.components
-            for part in row["components"]
-            if "custom_id" in part
-        }
-        assert {each.split(":")[4] for each in ids} == {
-            *("keep", "drop", "previous", "next", "read", "category", "keep-all", "drop-all"),
-            *("thresholds", "threshold", "change", "back"),
-        }
-        for custom_id, (message, kind) in ids.items():
-            values = [VIOLENCE] if kind == 3 else None
-            result = await forged(coast, coast.stranger, message.message, custom_id, values)
-            assert result.modal is None
-            assert said(result).startswith(REFUSAL), custom_id
-        assert said(await coast.stranger.click(done, label="Look at them")).startswith(REFUSAL)
-        assert await everything(coast) == before
-        refused = [r for r in caplog.records if r.levelno == logging.WARNING and "stranger" in r.getMessage()]
-        assert len(refused) == len(ids) + 1
-
-
-async def test_a_form_sent_by_somebody_who_is_a_stranger_by_now_changes_nothing(coast: World):
-    await screened_blog(coast)
-    view = await press(coast.reviewer, await look(coast, coast.reviewer), "Thresholds")
-    form = await coast.reviewer.click(view, label="Change it for every category")
-    coast.env.backend.get_guild(coast.env.guild.id).members[coast.reviewer.id].role_ids.clear()
-    before = await everything(coast)
-    assert said(await coast.reviewer.submit_modal(form, {"threshold": "0"})).startswith(REFUSAL)
-    assert await everything(coast) == before
 
 
 # --- hostile texts, and many --------------------------------------------------------------------------------------

@@ -360,7 +360,9 @@ async def test_what_names_something_that_is_not_there_gets_a_sentence_and_change
     """Numbers of nothing, far too large ones, and ids that are no button of ours, all by the owner."""
     world = house.world
     place = Place(world.owner.id, world.channel.id)
-    acts = [*item_acts(house), *form_acts(world)]
+    # What the owner does to an option, or with the voice that needs no training, is whole without the training's number.
+    by_themselves = re.compile(r"training:\d+:(few_shot|filter_words:form|fewer_posts:form)")
+    acts = [act for act in (*item_acts(house), *form_acts(world)) if not by_themselves.fullmatch(act.name)]
     before = await everything(world)
     wrong = ["", "draft", "draft:1:publish", "draft:-1:approve", "next:rm", "job::stop", "train:1:start:2", "x" * 100]
     made_up = [press(custom_id, OWNER) for custom_id in wrong if custom_id]

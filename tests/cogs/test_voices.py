@@ -23,7 +23,6 @@ from bot.training import Voice, VoiceKind
 from bot.voices.kinds import KINDS
 from cogs.ui import limits
 from tests.cogs.acts import (
-    REFUSAL,
     answer,
     becomes,
     buttons,
@@ -597,33 +596,6 @@ async def test_stop_keeps_what_is_written(two: World):
     assert line(await outcome(two, "voices compare")) == "Stopped. What was done until then is kept."
     await two.owner.click(message, label="Neither")
     assert "One round is left." in describe(now(two, message))
-
-
-# --- the owner's alone, and strangers -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("command", "options"),
-    [
-        ("use", {"voice": "1"}),
-        ("rename", {"voice": "1", "name": "theirs"}),
-        ("retire", {"voice": "1"}),
-        ("retire", {"voice": "1", "bring_back": True}),
-        ("add", {"model": "gpt-4o-mini"}),
-    ],
-)
-async def test_what_changes_the_register_is_the_owners_alone(two: World, command: str, options: dict[str, Any]):
-    before = await everything(two)
-    assert (await say(two, command, two.reviewer, **options)).startswith("Only the owner of the bot may do this.")
-    assert await everything(two) == before
-
-
-async def test_a_stranger_on_every_button_of_a_comparison_changes_nothing(two: World):
-    (message,) = await compared(two, 1)
-    before = await everything(two)
-    for press in ("1:1:a", "1:1:b", "1:1:neither", "1:1:read", "1:go_on"):
-        assert said(await late_press(two, two.stranger, message, f"compare:{press}")).startswith(REFUSAL), press
-    assert await everything(two) == before
 
 
 # --- the end of a model -------------------------------------------------------------------------------------------
