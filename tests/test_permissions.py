@@ -28,7 +28,7 @@ PEOPLE = {level: replace(actor, guild_id=SERVER, channel_id=CHANNEL) for level, 
 NEEDED = (Level.REVIEWER, Level.DECIDER, Level.OWNER)
 
 
-@pytest.mark.parametrize(("level", "needs"), product(Level, NEEDED))
+@pytest.mark.parametrize(("level", "needs"), list(product(Level, NEEDED)))
 def test_each_may_do_what_is_theirs_and_what_is_below(level: Level, needs: Level):
     assert level_of(PEOPLE[level], RULE) is level
     refused = refusal(PEOPLE[level], RULE, needs)
