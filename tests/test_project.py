@@ -117,7 +117,7 @@ def test_dockerfile_installs_by_hash_and_runs_as_nobody_special():
     dockerfile = (CHECKOUT / "Dockerfile").read_text()
     for command in re.findall(r"pip install .*", dockerfile):
         assert "--require-hashes" in command or "--no-index" in command
-    assert dockerfile.index("\nUSER bot") < dockerfile.index("\nENTRYPOINT")
+    assert dockerfile.index("\nUSER 10001:10001") < dockerfile.index("\nENTRYPOINT")
 
 
 def test_compose_gives_the_bot_no_more_than_it_needs():
