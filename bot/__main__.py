@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot import logs
+from bot import __version__, logs
 from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, require
 from bot.errors import BotError, SettingsError
 
@@ -59,15 +59,7 @@ def _command(chosen: argparse.Namespace) -> int:
         case "health":
             return _health(chosen)
         case "setup":
-            from bot.setup import setup  # noqa: PLC0415 - `--help` needs none of it
-
-            _settings(chosen)  # makes the file, and says what is wrong with it, before anything is asked
-            warnings = logging.getLogger("bot.config")
-            warnings.setLevel(logging.ERROR)  # once is enough
-            try:
-                return setup(chosen.config, lambda: load_settings(chosen.config, overrides=overrides_from(chosen)))
-            finally:
-                warnings.setLevel(logging.NOTSET)
+            return _setup(chosen)
         case "import":
             return asyncio.run(_import(chosen.path, _settings(chosen), chosen.config))
         case "backup":
@@ -84,15 +76,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tumblrbot-discord", description="A Discord bot that learns to write like your Tumblr blog."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="run | demo | setup | check | health | import | backup | restore"
     )
     run = commands.add_parser("run", help="run the bot", description="Run the bot.")
     setup = commands.add_parser(
         "setup",
-        help="connect the bot with your Tumblr account, by questions in a terminal",
-        description="Connect the bot with your Tumblr account, by questions in a terminal. What is set already stays"
-        " unless you answer; secrets go into a file in the data directory that only you can read.",
+        help="connect the bot with Discord, a model service and Tumblr, by questions in a terminal",
+        description="Connect the bot with Discord, a model service and Tumblr, by questions in a terminal. What is set"
+        " already stays unless you answer; secrets go into a file in the data directory that only you can read.",
+    )
+    setup.add_argument(
+        "--no-input",
+        action="store_true",
+        help="ask nothing: try what the environment and the options below give, write it down, and list what is"
+        " missing (exit status 0: nothing is)",
     )
     check = commands.add_parser("check", help="try every setting, token and permission, and say how to mend them")
     health = commands.add_parser("health", help="say whether the running bot is well (exit status 0 or 1)")
@@ -142,6 +141,25 @@ def _settings(chosen: argparse.Namespace) -> Settings:
     settings = load_settings(path, overrides=overrides_from(chosen))
     logs.hide_secrets(lambda: settings)
     return settings
+
+
+def _setup(chosen: argparse.Namespace) -> int:
+    from bot.setup import setup, setup_without_questions  # noqa: PLC0415 - `--help` needs none of it
+
+    overrides = overrides_from(chosen)
+
+    def load() -> Settings:
+        return load_settings(chosen.config, overrides=overrides)
+
+    _settings(chosen)  # makes the file, and says what is wrong with it, before anything is asked
+    ours = logging.getLogger("bot")
+    ours.setLevel(logging.ERROR)  # warnings of the settings have been given; the rest is said to the person
+    try:
+        if chosen.no_input:
+            return setup_without_questions(chosen.config, load, overrides)
+        return setup(chosen.config, load)
+    finally:
+        ours.setLevel(logging.NOTSET)
 
 
 def _backup(settings: Settings, path: Path, target: Path | None) -> int:

@@ -98,6 +98,30 @@ class DiscordPermissionMissing(BotError):
     """The bot may not do something in a channel."""
 
 
+class DiscordTokenRefused(BotError):
+    """Discord knows no bot with this token."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Discord does not accept the token.",
+            "Press Reset Token on the application's Bot page, and copy the new one whole.",
+        )
+
+
+class DiscordUnavailable(BotError):
+    """No usable answer from Discord."""
+
+    def __init__(self) -> None:
+        super().__init__("Discord cannot be reached.", "Check the network, and try again later.")
+
+
+class ServerNotJoined(BotError):
+    """The bot was never added to a server, or is not there any more."""
+
+    def __init__(self, server_id: int) -> None:
+        super().__init__(f"The bot is not on the server {server_id}.", "Add it with its invite link.")
+
+
 # --- jobs -----------------------------------------------------------------------------------------------------
 
 

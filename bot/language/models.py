@@ -64,12 +64,21 @@ async def find_model(service: ModelService) -> ModelCard | None:
         if refusal.code == "model_not_found":  # OpenAI's own code
             return None
 
+    return next((card for card in await list_models(service) if card.id == service.endpoint.model), None)
+
+
+async def list_models(service: ModelService) -> tuple[ModelCard, ...]:
+    """Every model that the service shows to this key. Free.
+
+    Raises:
+        ModelError: the service did not answer usefully.
+    """
+
     async def send(client: AsyncOpenAI) -> RawAnswer:
         return await client.models.with_raw_response.list()
 
-    model = service.endpoint.model
     listed = (await service.ask(send, _Models)).value.data
-    return next((ModelCard(each.id, _date(each.shutdown_date)) for each in listed if each.id == model), None)
+    return tuple(ModelCard(each.id, _date(each.shutdown_date)) for each in listed)
 
 
 def _date(value: object) -> date | None:

@@ -1,15 +1,8 @@
-"""setup, with a person at the questions, and the Tumblr stand-in's own OAuth pages at the other end."""
+"""The steps about Tumblr, with a person at the questions and the stand-in's own OAuth pages at the other end."""
 
-import asyncio
-import contextlib
 import getpass
-import os
-import re
 import subprocess
 import sys
-import threading
-import time
-import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -17,123 +10,27 @@ import pytest
 
 from bot import setup
 from bot.__main__ import main
-from bot.config import PREFIX, options, write_options, write_secrets
+from bot.config import PREFIX, write_options, write_secrets
 from bot.demo.faults import Fault
-from bot.demo.tumblr_service import TumblrService
+from bot.setup import tumblr as tumblr_step
 from bot.store.database import Database
 from bot.tumblr.client import Tumblr
-
-REPOSITORY = Path(__file__).parents[1]
-KEYS = ("stand-in-consumer-key", "stand-in-consumer-secret")
-TOKENS = ("stand-in-oauth-token", "stand-in-oauth-token-secret")
-LINK = re.compile(r"http://127\.0\.0\.1:\d+/oauth/authorize\?oauth_token=(\S+)")
-
-
-@pytest.fixture(autouse=True)
-def _nobodys_environment(monkeypatch, tmp_path):
-    for option in options().values():
-        monkeypatch.delenv(option.variable, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-async def tumblr():
-    service = TumblrService()
-    await service.start()
-    service.add_blog("keeper", title="the keeper's \x1b[31mlog")
-    service.add_blog("second-light")
-    service.add_blog("other", owned=False)
-    yield service
-    await service.stop()
-
-
-class Person:
-    """Answers questions in order, each recognised by a few of its words; "link" goes to Tumblr and allows it."""
-
-    def __init__(self, capsys, tumblr, answers):
-        self.capsys, self.tumblr, self.answers = capsys, tumblr, list(answers)
-        self.said = ""
-        self.hidden = []
-
-    def ask(self, question=""):
-        self.listen()
-        self.said += question
-        assert self.answers, f"an unexpected question: {question}"
-        words, answer = self.answers.pop(0)
-        assert words in question
-        if answer is EOFError or answer is KeyboardInterrupt:
-            raise answer
-        return answer(self) if callable(answer) else answer
-
-    def ask_hidden(self, question=""):
-        answer = self.ask(question)
-        self.hidden.append(answer)
-        return answer
-
-    def listen(self):
-        captured = self.capsys.readouterr()
-        self.said += captured.out + captured.err
-
-    @property
-    def newest_token(self):
-        return LINK.findall(self.said)[-1]
-
-    def allow(self):
-        return self.tumblr.authorize(self.newest_token)
-
-    def deny(self):
-        return self.tumblr.authorize(self.newest_token, allow=False)
-
-
-async def run(monkeypatch, capsys, tumblr, *answers, arguments=()):
-    """The exit status and everything that was said; the service answers meanwhile."""
-    person = Person(capsys, tumblr, answers)
-    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)})())
-    monkeypatch.setattr("builtins.input", person.ask)
-    monkeypatch.setattr(getpass, "getpass", person.ask_hidden)
-    line = ["setup", "--tumblr-api-url", tumblr.base_url, *arguments]
-    status = await asyncio.to_thread(main, line)
-    person.listen()
-    assert not person.answers, "every question was asked"
-    assert "Traceback" not in person.said
-    for secret in (*KEYS, *TOKENS):
-        assert secret not in person.said
-    return status, person.said
-
-
-def allowed(person):
-    return person.allow()
-
-
-FIRST = (("consumer key", KEYS[0]), ("Consumer secret", KEYS[1]), ("The address", allowed))
-CHOICES = (("that they shall go to", "2"), ("to learn from", "2, 1"))
-
-
-def kept(folder="data"):
-    path = Path(folder) / "secrets.toml"
-    return tomllib.loads(path.read_text())["tumblr"] if path.exists() else {}
-
-
-def written():
-    """Both files, byte for byte."""
-    return Path("config.toml").read_bytes(), Path("data/secrets.toml").read_bytes()
-
-
-def files():
-    return sorted(path.name for path in Path("data").iterdir())
-
-
-def is_private():
-    return os.name != "posix" or Path("data/secrets.toml").stat().st_mode & 0o777 == 0o600
-
-
-def forget_secrets():
-    Path("data/secrets.toml").unlink(missing_ok=True)
-
-
-def options_now():
-    return tomllib.loads(Path("config.toml").read_text())
-
+from tests.setup.person import (
+    CHOICES,
+    FIRST,
+    KEYS,
+    LINK,
+    REPOSITORY,
+    TOKENS,
+    allowed,
+    files,
+    forget_secrets,
+    is_private,
+    kept,
+    options_now,
+    run,
+    written,
+)
 
 # --- the whole of it ------------------------------------------------------------------------------------------
 
@@ -261,7 +158,7 @@ async def test_a_used_up_address_makes_a_new_link(tumblr, monkeypatch, capsys):
 
 
 async def test_tokens_that_cannot_be_tried_are_kept_all_the_same(tumblr, monkeypatch, capsys):
-    monkeypatch.setattr(setup, "Tumblr", partial(Tumblr, retry_wait=0.0))
+    monkeypatch.setattr(tumblr_step, "Tumblr", partial(Tumblr, retry_wait=0.0))
     tumblr.faults.schedule(Fault("GET", "/v2/user/info", "html", status=503, times=6))
     status, said = await run(monkeypatch, capsys, tumblr, *FIRST)
     assert status == 1
@@ -379,6 +276,7 @@ def test_a_broken_file_of_secrets_is_told_before_anything_is_asked(capsys):
 def test_it_warns_of_the_settings_once(monkeypatch, caplog, capsys):
     monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)})())
     monkeypatch.setattr(getpass, "getpass", lambda _: "")
+    monkeypatch.setattr("builtins.input", lambda _: "")
     Path("config.toml").write_text("post_limt = 3\n")
     assert main(["setup"]) == 0
     assert caplog.text.count("post_limt") == 1
@@ -387,70 +285,10 @@ def test_it_warns_of_the_settings_once(monkeypatch, caplog, capsys):
     assert caplog.text.count("post_limt") == 1, "other commands warn as before"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-async def test_in_a_real_terminal_nothing_secret_is_shown(tumblr, tmp_path):
-    """The process itself at a pseudo-terminal, which echoes what is typed unless it is told not to."""
-
-    def drive():
-        controller, terminal = os.openpty()
-        # The first terminal that a session opens is its controlling one: Ctrl+C comes from there.
-        start = "import os, runpy; os.open(os.ttyname(0), os.O_RDWR); runpy.run_module('bot', run_name='__main__')"
-        command = [sys.executable, "-c", start, "setup", "--config", str(tmp_path / "config.toml")]
-        command += ["--data-directory", str(tmp_path / "data"), "--tumblr-api-url", tumblr.base_url]
-        with subprocess.Popen(
-            command, cwd=REPOSITORY, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
-        ) as process:
-            os.close(terminal)
-            stop = threading.Timer(60, process.kill)
-            stop.start()
-            said = ""
-
-            def wait_for(words):
-                nonlocal said
-                start = len(said)
-                while words not in said[start:]:
-                    said += os.read(controller, 4096).decode()
-
-            def type_in(text):
-                time.sleep(0.1)  # getpass throws away what was typed before it switched the echo off
-                os.write(controller, f"{text}\n".encode())
-
-            try:
-                wait_for("consumer key: ")
-                type_in(KEYS[0])
-                wait_for("Consumer secret: ")
-                type_in(KEYS[1])
-                wait_for("The address (Enter: not now): ")
-                type_in(tumblr.authorize(LINK.findall(said)[-1]))
-                wait_for("shall go to (Enter keeps it): ")
-                type_in("1")
-                wait_for("(Enter keeps them): ")
-                # Ctrl+C, pressed again where Python was about to read and had not begun: it takes no notice then.
-                for _ in range(60):
-                    os.write(controller, b"\x03")
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(timeout=0.5)
-                        break
-                status = process.wait(timeout=1)
-            finally:
-                stop.cancel()
-                os.close(controller)
-        return status, said
-
-    status, said = await asyncio.to_thread(drive)
-    assert status == 130
-    assert "Traceback" not in said
-    assert KEYS[0] not in said
-    assert KEYS[1] not in said
-    secrets = kept(tmp_path / "data")
-    assert len(secrets) == 4
-    assert secrets["oauth_token"] not in said
-    assert options_now()["upload_blog_identifier"] == "keeper"
-
-
 def test_secrets_in_config_toml_are_seen_as_set(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)})())
     monkeypatch.setattr(getpass, "getpass", lambda _: "")
+    monkeypatch.setattr("builtins.input", lambda _: "")
     write_secrets(Path("data"), {"tumblr.consumer_key": "k"})
     assert main(["setup"]) == 0
     said = capsys.readouterr().out
