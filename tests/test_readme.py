@@ -252,6 +252,58 @@ BACKUPS = {
 }
 """Each sentence under "Backups", and the tests that fail when it stops being true."""
 
+SETUP = "tests/setup"
+SETTING_UP = {
+    "Skip anything.": [
+        (f"{SETUP}/test_discord.py", "test_every_question_of_it_can_be_skipped"),
+        (f"{SETUP}/test_tumblr.py", "test_every_question_can_be_skipped"),
+    ],
+    "Enter skips a question and keeps what is set.": [
+        (f"{SETUP}/test_discord.py", "test_a_bot_is_connected_and_gets_its_server_and_its_channel"),
+        (f"{SETUP}/test_model_service.py", "test_a_key_is_tried_for_free_and_kept"),
+        (f"{SETUP}/test_tumblr.py", "test_an_account_is_connected_and_its_blogs_chosen"),
+    ],
+    "Run again, setup shows what is set and changes only what you answer.": [
+        (f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up"),
+        (f"{SETUP}/test_discord.py", "test_a_bot_is_connected_and_gets_its_server_and_its_channel"),
+    ],
+    "After Ctrl+C, what was answered before is kept.": [
+        (f"{SETUP}/test_terminal.py", "test_ctrl_c_keeps_what_was_answered"),
+        (f"{SETUP}/test_tumblr.py", "test_it_can_be_left_at_any_question"),
+    ],
+    "Tried at once.": [(f"{SETUP}/test_model_service.py", "test_a_key_is_tried_for_free_and_kept")],
+    "Tokens and keys are tried as you give them, at no cost; a wrong one gets a sentence and another try.": [
+        (f"{SETUP}/test_discord.py", "test_a_wrong_token_gets_a_sentence_and_another_try"),
+        (f"{SETUP}/test_model_service.py", "test_a_key_is_tried_for_free_and_kept"),
+        (f"{SETUP}/test_tumblr.py", "test_wrong_keys_are_explained_and_asked_for_again"),
+    ],
+    "Server and channel.": [
+        (f"{SETUP}/test_discord.py", "test_a_bot_is_connected_and_gets_its_server_and_its_channel")
+    ],
+    "Servers and channels are listed to choose from, with the permissions that the bot lacks there and a remark where "
+    "everybody reads along.": [
+        (f"{SETUP}/test_discord.py", "test_a_bot_is_connected_and_gets_its_server_and_its_channel")
+    ],
+    "Secrets.": [(f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up")],
+    "What you paste is not shown.": [
+        (f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up"),
+        (f"{SETUP}/test_terminal.py", "test_ctrl_c_keeps_what_was_answered"),
+    ],
+    "It is kept in `data/secrets.toml`, readable by you alone; all else goes into `config.toml`, whose comments and order "
+    "stay.": [(f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up")],
+    "For scripts.": [(f"{SETUP}/test_unattended.py", "test_what_is_given_is_tried_written_and_complete")],
+    "`python3 -m bot setup --no-input` asks nothing.": [
+        (f"{SETUP}/test_unattended.py", "test_what_is_given_is_tried_written_and_complete")
+    ],
+    "It tries what options and environment variables give, writes down what is not refused, and lists what is missing; its "
+    "exit status is 0 only when all is set.": [
+        (f"{SETUP}/test_unattended.py", "test_what_is_given_is_tried_written_and_complete"),
+        (f"{SETUP}/test_unattended.py", "test_what_is_refused_is_not_written"),
+        (f"{SETUP}/test_unattended.py", "test_what_is_missing_is_listed"),
+    ],
+}
+"""Each sentence under "Setting up", and the tests that fail when it stops being true."""
+
 PROMISES = {
     "Never twice, never lost.": [
         ("tests/pipeline/test_publish.py", "test_never_twice_and_never_lost"),
@@ -346,6 +398,7 @@ def commands(kind: str) -> list[str]:
         ("Deciding", DECIDING),
         ("Voices and drafts", VOICES),
         ("Backups", BACKUPS),
+        ("Setting up", SETTING_UP),
     ],
 )
 def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
@@ -359,7 +412,7 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
     sorted(
         {
             test
-            for known in (WHO, PROMISES, LEARNS_FROM, DECIDING, VOICES, BACKUPS)
+            for known in (WHO, PROMISES, LEARNS_FROM, DECIDING, VOICES, BACKUPS, SETTING_UP)
             for tests in known.values()
             for test in tests
         }

@@ -56,8 +56,8 @@ def _ask_for_key(path: Path, load: Load) -> Sequence[str] | None:
     """The service's models, once it has accepted a key; None where there is no key, or nobody knows."""
     settings = load()
     default = str(options()[ADDRESS].default)
-    print("OpenAI, or any other service that speaks its API, writes the drafts. Ollama on this machine, for one, is at")
-    print("http://localhost:11434/v1")
+    print("Drafts are written by OpenAI, or by any other service that speaks its API. Ollama on this machine, for one,")
+    print("is at http://localhost:11434/v1")
     address = _ask_for_address(settings.openai.base_url)
     current = secret_of(settings, API_KEY) if address == settings.openai.base_url else ""
     if address == default:
