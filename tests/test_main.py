@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import BAD_SETTINGS, main
-from bot.config import PREFIX, options
+from bot.config import PREFIX, load_settings, options
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = ("run", "demo", "setup", "check", "health", "import", "backup", "restore")
@@ -43,6 +43,21 @@ def test_help_lists_every_option_that_is_no_secret(command: str, capsys: pytest.
     for option in options().values():
         assert (f"{option.flag} " in text) is not option.is_secret, option.name
     assert "--config" in text
+
+
+def test_help_of_run_describes_every_option(capsys: pytest.CaptureFixture[str]):
+    text = "".join(shown(capsys, "run", "--help").split())  # argparse breaks lines where it likes
+    for option in options().values():
+        if not option.is_secret:
+            assert "".join(option.description.split()) in text, option.name
+
+
+def test_an_option_of_run_is_for_that_run_only(tmp_path: Path):
+    path = tmp_path / "config.toml"
+    path.write_text("post_limit = 7\n")
+    assert main(["run", "--config", str(path), "--post-limit", "50"]) == BAD_SETTINGS, "there is no token to run with"
+    assert load_settings(path, overrides={"post_limit": "50"}).post_limit == 50
+    assert load_settings(path).post_limit == 7
 
 
 @pytest.mark.parametrize("command", ["setup", "import"])

@@ -285,11 +285,11 @@ SETTING_UP = {
         (f"{SETUP}/test_discord.py", "test_a_bot_is_connected_and_gets_its_server_and_its_channel")
     ],
     "Secrets.": [(f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up")],
-    "What you paste is not shown.": [
+    "Keys and tokens are not shown as you paste them.": [
         (f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up"),
         (f"{SETUP}/test_terminal.py", "test_ctrl_c_keeps_what_was_answered"),
     ],
-    "It is kept in `data/secrets.toml`, readable by you alone; all else goes into `config.toml`, whose comments and order "
+    "They are kept in `data/secrets.toml`, readable by you alone; all else goes into `config.toml`, whose comments and order "
     "stay.": [(f"{SETUP}/test_terminal.py", "test_from_an_empty_folder_to_a_bot_that_is_set_up")],
     "For scripts.": [(f"{SETUP}/test_unattended.py", "test_what_is_given_is_tried_written_and_complete")],
     "`python3 -m bot setup --no-input` asks nothing.": [
