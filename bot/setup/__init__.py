@@ -29,7 +29,10 @@ def setup(path: Path, load: Load) -> int:
         print("setup asks questions, so it needs a terminal. In a container: docker compose run --rm bot setup")
         print("A script sets what it has with: python -m bot setup --no-input")
         return NO_TERMINAL
-    # They load Discord's and the model service's libraries, which nobody has to wait for who is not asked anything.
+    print(f"This connects the bot with its services, and writes what you choose into {path}.")
+    print(f"Keys and tokens go into {load().data_directory / SECRETS_FILE}, which only you can read.")
+    print("Enter skips a question and keeps what is set. Ctrl+C stops; what was answered before is kept.")
+    # They load the libraries of the services: nobody has to wait for these who is not asked anything.
     from bot.setup.blogs import choose_blogs  # noqa: PLC0415
     from bot.setup.model_service import connect_model_service  # noqa: PLC0415
     from bot.setup.server import connect_discord  # noqa: PLC0415
@@ -41,9 +44,6 @@ def setup(path: Path, load: Load) -> int:
         ("Tumblr", connect_tumblr),
         ("Blogs", choose_blogs),
     )
-    print(f"This connects the bot with its services, and writes what you choose into {path}.")
-    print(f"Keys and tokens go into {load().data_directory / SECRETS_FILE}, which only you can read.")
-    print("Enter skips a question and keeps what is set. Ctrl+C stops; what was answered before is kept.")
     try:
         for number, (title, step) in enumerate(steps, 1):
             print(f"\n{number} of {len(steps)}  {title}\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from bot.config import Use, options, parse_options, plain, secrets_elsewhere
+from bot.config import Settings, Use, options, parse_options, plain, secrets_elsewhere
 from bot.errors import ModelError, ModelUnauthorized
 from bot.language.endpoint import Endpoint, ModelService
 from bot.language.models import list_models
@@ -19,7 +19,6 @@ KEYS_PAGE = "https://platform.openai.com/api-keys"
 ADDRESS = "openai.base_url"
 _SECONDS = 30.0
 _MOST_SHOWN = 12
-WRITING: Use = "generation"
 
 
 def connect_model_service(path: Path, load: Load) -> None:
@@ -32,8 +31,16 @@ def connect_model_service(path: Path, load: Load) -> None:
         names = _try(settings.openai.base_url, secret_of(settings, API_KEY))
     else:
         names = _ask_for_key(path, load)
-    if names is not None:
+    if names is None:
+        return
+    if lacks(load(), "generation", names):
         _choose_model(path, load, names)
+    settings = load()
+    if lacks(settings, "moderation", names):
+        print(
+            f"\nIt has no model {plain(settings.openai.moderation.model)} either, which screens texts. Name a service for"
+        )
+        print("that under [openai.moderation], OpenAI for one; there it is free.")
 
 
 async def model_names(base_url: str, key: str) -> tuple[str, ...]:
@@ -47,6 +54,12 @@ async def model_names(base_url: str, key: str) -> tuple[str, ...]:
         return tuple(card.id for card in await list_models(service))
     finally:
         await service.close()
+
+
+def lacks(settings: Settings, use: Use, names: Sequence[str]) -> bool:
+    """Whether the service of [openai], which has these models, is used for something and lacks the model for it."""
+    endpoint = settings.endpoint(use)
+    return endpoint.base_url == settings.openai.base_url and endpoint.model not in names
 
 
 # --- the address and the key ----------------------------------------------------------------------------------
@@ -112,8 +125,6 @@ def _try(address: str, key: str) -> Sequence[str] | None:
 def _choose_model(path: Path, load: Load, names: Sequence[str]) -> None:
     """Ask for the model that writes, where the service does not have the one that is set."""
     settings = load()
-    if settings.endpoint(WRITING).base_url != settings.openai.base_url or settings.openai.generation.model in names:
-        return
     print(f"\nIt has no model {plain(settings.openai.generation.model)}, which the bot would write with.")
     if not names:
         return

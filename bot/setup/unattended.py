@@ -17,7 +17,7 @@ from bot.errors import BotError, SettingsError
 from bot.setup.asking import Load
 from bot.setup.blogs import is_one_of
 from bot.setup.discord_account import bot_account, text_channels
-from bot.setup.model_service import ADDRESS, model_names
+from bot.setup.model_service import ADDRESS, lacks, model_names
 from bot.setup.needed import ACCOUNT, API_KEY, TOKEN, secret_of, unset, value_of
 from bot.setup.tumblr import credentials_of, tumblr_account
 
@@ -105,7 +105,13 @@ def _model_service(settings: Settings) -> Iterator[Trial]:
     except BotError as error:
         yield Trial("Model service", str(error), ok=False, refused=(API_KEY, ADDRESS))
     else:
-        yield Trial("Model service", f"It accepts the key, and has {len(names)} models.")
+        model = settings.openai.generation.model
+        if lacks(settings, "generation", names):
+            yield Trial(
+                "Model service", f"It accepts the key, but has no model {plain(model)}, which writes.", ok=False
+            )
+        else:
+            yield Trial("Model service", f"It accepts the key, and has the model {plain(model)}.")
 
 
 def _tumblr(settings: Settings) -> Iterator[Trial]:

@@ -106,7 +106,7 @@ async def test_what_is_refused_is_not_written(script, openai, tumblr):
     assert options_now()["post_limit"] == 7, "what nobody refused is written"
 
 
-async def test_a_server_a_channel_and_a_blog_that_will_not_do(script, discord_rest):
+async def test_a_server_a_channel_a_model_and_a_blog_that_will_not_do(script, discord_rest):
     status, said = await script("--discord-guild-id", "42", "--upload-blog-identifier", "other")
     assert status == 1
     assert "wrong    Server: The bot is not on the server 42. The link that adds the bot to a server: https://" in said
@@ -114,8 +114,9 @@ async def test_a_server_a_channel_and_a_blog_that_will_not_do(script, discord_re
     assert options_now()["upload_blog_identifier"] == ""
     assert options_now()["discord"]["guild_id"] == 42, "the link comes first, or the option: either order will do"
     discord_rest.houses[0].rooms[0].bot = discord_rest.houses[0].rooms[0].everyone
-    status, said = await script(*FULL)
+    status, said = await script(*FULL, "--openai-generation-model", "gpt-0")
     assert status == 1
+    assert "wrong    Model service: It accepts the key, but has no model gpt-0, which writes." in said
     assert "wrong    Channel: In #writing-room the bot lacks: " in said
 
 
