@@ -37,10 +37,9 @@ def connect_model_service(path: Path, load: Load) -> None:
         _choose_model(path, load, names)
     settings = load()
     if lacks(settings, "moderation", names):
-        print(
-            f"\nIt has no model {plain(settings.openai.moderation.model)} either, which screens texts. Name a service for"
-        )
-        print("that under [openai.moderation], OpenAI for one; there it is free.")
+        model = plain(settings.openai.moderation.model)
+        print(f"\nIt has no model {model}, which screens texts. Name a service for that under [openai.moderation]:")
+        print("OpenAI, for one, screens for free.")
 
 
 async def model_names(base_url: str, key: str) -> tuple[str, ...]:

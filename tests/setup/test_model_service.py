@@ -61,7 +61,7 @@ async def test_a_service_with_other_models_is_asked_for_one_that_writes(openai, 
     said = await run(monkeypatch, capsys, tumblr, *connect, *pick)
     assert "It has no model gpt-6-luna, which the bot would write with." in said
     assert "It has: llama-9." in said
-    assert "It has no model omni-moderation-latest either, which screens texts." in said
+    assert "It has no model omni-moderation-latest, which screens texts." in said
     assert "It has no model of that name." in said
     assert options_now()["openai"]["generation"]["model"] == "llama-9"
     said = await run(monkeypatch, capsys, tumblr, ("another service", ""), ("API key", ""))
