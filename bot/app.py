@@ -28,6 +28,7 @@ from bot.config import (
     with_options,
     write_options,
 )
+from bot.data_desk import DataDesk
 from bot.draft_desk import DraftDesk
 from bot.drafts import Person
 from bot.errors import BotError, NothingToDo, OptionRefused, SettingsError
@@ -141,6 +142,7 @@ class App:
         self.comparisons: ComparisonDesk
         self.watch: ShutdownWatch
         self.options: OptionDesk
+        self.data: DataDesk
         self.background = Background()
         self._database: Database | None = None
         self._stopped = False
@@ -217,6 +219,13 @@ class App:
             self._overrides,
             settings=lambda: self.settings,
             change=self.change_options,
+            clock=self.clock,
+        )
+        self.data = DataDesk(
+            self._database,
+            self._settings_path,
+            settings=lambda: self.settings,
+            drafts_changed=self.drafts_changed,
             clock=self.clock,
         )
         self._drafts = DraftDesk(

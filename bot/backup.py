@@ -35,12 +35,14 @@ from bot.store.copies import (
     let_rest,
     look_into,
     read_manifest,
+    zip_entry,
 )
 from bot.store.database import copy_database, held, newest_shape
 
 DATABASE, TRAINING_DATA, PROMPTS, CONFIG = "bot.sqlite3", "training_data.jsonl", "custom_prompts.jsonl", "config.toml"
 DAY = 86_400.0  # seconds
 _NIGHTLY = "nightly"
+_BEFORE_DELETING = "before-delete"
 _PIECE = 1024 * 1024  # bytes
 
 
@@ -88,8 +90,21 @@ def make_backup(
     return _make(settings, settings_path, target or _named(settings, "backup", now), now)
 
 
+def backup_before_deleting(
+    settings: Settings, settings_path: Path, *, clock: Callable[[], float] = time.time
+) -> Backup:
+    """Make a backup of what is about to be deleted, kept for `days_kept`. Raises BotError as `make_backup` does."""
+    now = clock()
+    return _make(settings, settings_path, _named(settings, _BEFORE_DELETING, now), now)
+
+
+def days_kept(settings: Settings) -> int:
+    """For how many days the backup before a deletion is kept: as long as a nightly one is, and a day at the least."""
+    return max(1, settings.retention.backups)
+
+
 def keep_nightly(settings: Settings, settings_path: Path, *, clock: Callable[[], float] = time.time) -> float | None:
-    """Make the nightly backup where the newest is older than a day, and remove those that are too many.
+    """Make the nightly backup where the newest is older than a day, and remove those that are too many or too old.
 
     Returns when the next one is due, in unix seconds; None where none are wanted.
 
@@ -107,6 +122,9 @@ def keep_nightly(settings: Settings, settings_path: Path, *, clock: Callable[[],
     try:
         for path in sorted(there)[: max(0, len(there) - wanted)]:
             path.unlink(missing_ok=True)
+        for path in folder.glob(f"{_BEFORE_DELETING}-*.zip"):
+            if path.stat().st_mtime < now - days_kept(settings) * DAY:
+                path.unlink(missing_ok=True)
         for path in folder.glob("*.unfinished"):
             if path.stat().st_mtime < now - DAY:
                 path.unlink(missing_ok=True)
@@ -223,10 +241,10 @@ def _make(settings: Settings, settings_path: Path, target: Path, now: float) -> 
                     except ValueError:
                         left_out.append(f"{settings_path} cannot be read as TOML, and is not in the backup.")
                     else:
-                        archive.writestr(_entry(CONFIG, now), content)
+                        archive.writestr(zip_entry(CONFIG, now), content)
                         files[CONFIG] = Packed(hashlib.sha256(content).hexdigest(), len(content))
                 manifest = Manifest(__version__, now, version, files, blogs)
-                archive.writestr(_entry(MANIFEST, now), msgspec.json.format(msgspec.json.encode(manifest)))
+                archive.writestr(zip_entry(MANIFEST, now), msgspec.json.format(msgspec.json.encode(manifest)))
             file.flush()
             os.fsync(file.fileno())
         os.utime(unfinished, (now, now))
@@ -251,16 +269,9 @@ def _private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
 
 
-def _entry(name: str, now: float) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, time.gmtime(max(now, 315_532_800.0))[:6])  # a zip knows no time before 1980
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o600 << 16
-    return entry
-
-
 def _pack(archive: zipfile.ZipFile, name: str, path: Path, now: float) -> Packed:
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as source, archive.open(_entry(name, now), "w", force_zip64=True) as target:
+    with path.open("rb") as source, archive.open(zip_entry(name, now), "w", force_zip64=True) as target:
         while piece := source.read(_PIECE):
             target.write(piece)
             digest.update(piece)

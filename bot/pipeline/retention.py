@@ -62,7 +62,7 @@ async def forget_blog(database: Database, blog_uuid: str, *, training_data_file:
         BotError: the training file or the database file cannot be written anew; the rows are gone all the same.
     """
     purged = await _forget(database, blog_uuid)
-    await _wipe(database)
+    await wipe(database)
     own = await purge.own_uuids(database)
     await asyncio.to_thread(_remove_copies, database.path, own, {blog_uuid}, before=float("-inf"))
     await repair_training_file(database, training_data_file)
@@ -109,7 +109,7 @@ async def keep_retention(
                 waits = True
     async with database.write() as connection:
         await purge.blank_shown_previews(connection)
-    await _wipe(database)
+    await wipe(database)
     moments = [now + _TRY_AGAIN] if waits else []
     own = await purge.own_uuids(database)
     if own:
@@ -184,7 +184,7 @@ async def _some_ids(database: Database, blog_uuid: str) -> list[str]:
         return await purge.kept_ids(connection, blog_uuid, limit=_AT_ONCE)
 
 
-async def _wipe(database: Database) -> None:
+async def wipe(database: Database) -> None:
     """Leave no byte of what was removed in the database file or its log."""
     noted = await get_fact(database, purge.REMNANTS)
     if noted is not None and await database.rebuild():

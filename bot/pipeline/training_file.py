@@ -28,7 +28,7 @@ from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from bot.errors import BotError, NothingToDo
-from bot.examples import FEWEST_EXAMPLES, Example, Line, examples_digest, read_line, training_line
+from bot.examples import FEWEST_EXAMPLES, Dataset, Example, Line, examples_digest, read_line, training_line
 from bot.language.tokens import count, count_many
 from bot.store import datasets
 from bot.store.database import Database, carry_through
@@ -67,7 +67,7 @@ def line_tokens(developer_message: str, users: Sequence[str], assistants: Sequen
 
 
 async def rewrite_training_file(database: Database, path: Path) -> bool:
-    """Write the newest dataset's files; there is nothing to write where there is no dataset.
+    """Write the newest dataset's files; where there is no dataset there are none.
 
     Returns False where one was edited by hand: it stays as it is, but for the words of posts that were removed.
 
@@ -97,13 +97,28 @@ async def _rewrite(database: Database, path: Path) -> bool:
     # The note is read first: whatever is noted after that may not be in the examples, and keeps its note.
     behind = await get_fact(database, TRAINING_FILE_BEHIND)
     dataset = await datasets.newest_dataset(database)
-    if dataset is None:
-        return True
     known = await _known(database)
     standing = await _standing(path)
-    if _edited(known, standing) and await _take_out_removed(database, path, known):
+    edited = _edited(known, standing)
+    stays = edited if edited and await _take_out_removed(database, path, known) else []
+    if dataset is None:
+        await _leave_none(database, path, [part for part in known if part not in stays])
+    elif not stays:
+        await _writing(path, _remove_unfinished, path)
+        if not await _write_anew(database, path, dataset, known, standing):
+            return False
+    if stays:
         return False
-    await _writing(path, _remove_unfinished, path)
+    if behind is not None:
+        async with database.write() as connection:
+            await clear_mark(connection, TRAINING_FILE_BEHIND, behind)
+    return True
+
+
+async def _write_anew(
+    database: Database, path: Path, dataset: Dataset, known: Mapping[Part, WrittenFile], standing: Mapping[Part, str]
+) -> bool:
+    """Write both files; False where somebody has edited one meanwhile."""
     files: dict[Part, _NewFile] = {}
     try:
         for part in _PARTS:
@@ -111,15 +126,20 @@ async def _rewrite(database: Database, path: Path) -> bool:
             async for page in datasets.pages(database, dataset.id, part):
                 await _writing(path, file.add, dataset.developer_message, page)
             await _writing(path, file.finish)
-        if not await _exchange(database, path, files, known, standing):
-            return False
+        return await _exchange(database, path, files, known, standing)
     finally:
         for file in files.values():
             file.discard()
-    if behind is not None:
-        async with database.write() as connection:
-            await clear_mark(connection, TRAINING_FILE_BEHIND, behind)
-    return True
+
+
+async def _leave_none(database: Database, path: Path, parts: Sequence[Part]) -> None:
+    """Remove these files, now that there is no dataset. One that was never noted is not among them: it is not ours."""
+    await _writing(path, _remove_unfinished, path)
+    for part in parts:
+        await _writing(path, partial(_path_of(part, path).unlink, missing_ok=True))
+    async with database.write() as connection:
+        for part in parts:
+            await datasets.set_written_file(connection, part, None)
 
 
 async def _exchange(

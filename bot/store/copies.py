@@ -1,4 +1,4 @@
-"""Copies of the whole database: those kept beside it when its shape changed, and backups with their manifest.
+"""Copies of the database: those kept beside it when its shape changed, backups and exports with their manifest.
 
 What may not be kept in the database may not be kept in a copy either, so each copy tells whose posts are in it. The
 functions wait for the disk: call them in a thread.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +19,19 @@ import msgspec
 
 BACKUPS = "backups"
 """The folder beside the database that backups are kept in."""
+EXPORTS = "exports"
+"""The folder beside the database for exports that are too large for Discord. Each has a manifest as backups have."""
 MANIFEST = "manifest.json"
+BLOGS_WITH_TEXTS = """
+    SELECT uuid, min(at) FROM (
+        SELECT blog_uuid AS uuid, seen_at AS at FROM posts
+        UNION ALL SELECT json_extract(parent, '$.blog_uuid'), created_at FROM drafts
+            WHERE parent IS NOT NULL AND json_extract(parent, '$.text') <> ''
+        UNION ALL SELECT json_extract(parent, '$.blog_uuid'), created_at FROM writings
+            WHERE parent IS NOT NULL AND json_extract(parent, '$.text') <> ''
+    ) WHERE uuid NOTNULL GROUP BY uuid
+"""
+"""By UUID the blogs that have texts in a database, and when the oldest of them was last seen (unix seconds)."""
 _LONGEST_MANIFEST = 4 * 1024 * 1024  # bytes
 
 # What a damaged or hostile zip makes zipfile raise.
@@ -62,9 +75,18 @@ def read_manifest(archive: zipfile.ZipFile) -> Manifest:
     return msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
 
 
+def zip_entry(name: str, now: float) -> zipfile.ZipInfo:
+    """A file in a zip of ours, which only its owner reads once it is taken out. `now` in unix seconds."""
+    entry = zipfile.ZipInfo(name, time.gmtime(max(now, 315_532_800.0))[:6])  # a zip knows no time before 1980
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o600 << 16
+    return entry
+
+
 def copies(path: Path) -> list[Path]:
-    """The copies of a database that lie beside it, and its backups; unfinished ones too."""
-    return sorted([*path.parent.glob(f"{path.name}.before-*"), *(path.parent / BACKUPS).glob("*.zip*")])
+    """The copies of a database that lie beside it, its backups and its exports; unfinished ones too."""
+    zips = [zipped for folder in (BACKUPS, EXPORTS) for zipped in (path.parent / folder).glob("*.zip*")]
+    return sorted([*path.parent.glob(f"{path.name}.before-*"), *zips])
 
 
 def blogs_in_copy(copy: Path) -> Mapping[str, float] | None:
@@ -93,17 +115,7 @@ def look_into(copy: Path) -> tuple[int, Mapping[str, float] | None]:
     with contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?immutable=1", uri=True)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         try:
-            rows = connection.execute(
-                """
-                SELECT uuid, min(at) FROM (
-                    SELECT blog_uuid AS uuid, seen_at AS at FROM posts
-                    UNION ALL SELECT json_extract(parent, '$.blog_uuid'), created_at FROM drafts
-                        WHERE parent IS NOT NULL AND json_extract(parent, '$.text') <> ''
-                    UNION ALL SELECT json_extract(parent, '$.blog_uuid'), created_at FROM writings
-                        WHERE parent IS NOT NULL AND json_extract(parent, '$.text') <> ''
-                ) WHERE uuid NOTNULL GROUP BY uuid
-                """
-            ).fetchall()
+            rows = connection.execute(BLOGS_WITH_TEXTS).fetchall()
         except sqlite3.OperationalError:
             return version, None
     return version, dict(rows)

@@ -24,6 +24,7 @@ MOST_KEPT = 50
 CUSTOM_PROMPTS = "custom prompts"
 OWN_LINES = "lines of your own"
 """What is counted beside the blogs: examples of no post, in a dataset made of posts or of an edited file."""
+NEWEST = "SELECT max(id) FROM datasets WHERE deleted_at IS NULL"
 
 Part = Literal["training", "held out"]
 
@@ -198,13 +199,13 @@ def _left_out_json(found: Sequence[LeftOut]) -> str:
 
 
 async def newest_dataset(database: Database) -> Dataset | None:
-    """The dataset made last."""
-    return await _dataset(database, "ORDER BY id DESC LIMIT 1", ())
+    """The dataset made last of those that are there."""
+    return await _dataset(database, "WHERE deleted_at IS NULL ORDER BY id DESC LIMIT 1", ())
 
 
 async def get_dataset(database: Database, dataset_id: int) -> Dataset | None:
-    """The dataset with this number."""
-    return await _dataset(database, "WHERE id = ?", (dataset_id,))
+    """The dataset with this number; None where there is none, or it was deleted."""
+    return await _dataset(database, "WHERE deleted_at IS NULL AND id = ?", (dataset_id,))
 
 
 async def training_examples(database: Database, dataset_id: int) -> list[Example]:
@@ -287,19 +288,19 @@ async def counts_per_blog(database: Database, dataset_id: int) -> list[tuple[str
 
 async def held_out_posts(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the newest dataset holds out: never shown in a prompt."""
-    return await _posts(database, "held_out AND dataset_id = (SELECT max(id) FROM datasets)")
+    return await _posts(database, f"held_out AND dataset_id = ({NEWEST})")
 
 
 async def training_posts(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the newest dataset trains on; empty when there is no dataset."""
-    return await _posts(database, "NOT held_out AND set_aside IS NULL AND dataset_id = (SELECT max(id) FROM datasets)")
+    return await _posts(database, f"NOT held_out AND set_aside IS NULL AND dataset_id = ({NEWEST})")
 
 
 async def posts_set_aside(database: Database) -> set[tuple[str, str]]:
     """Blog and id of each post that the latest screening took out of its dataset, which need not be the newest."""
     return await _posts(
         database,
-        "set_aside IS NOT NULL AND dataset_id = (SELECT max(id) FROM datasets WHERE screened_at IS NOT NULL)",
+        f"set_aside IS NOT NULL AND dataset_id = ({NEWEST} AND screened_at IS NOT NULL)",
     )
 
 

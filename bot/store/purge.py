@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import aiosqlite
 
 from bot.store.database import Database
-from bot.store.datasets import TRAINING_FILE_BEHIND
+from bot.store.datasets import NEWEST, TRAINING_FILE_BEHIND
 from bot.store.facts import mark
 
 REMNANTS = "removed text may be left in the database file"
@@ -216,7 +216,7 @@ async def _no_longer_whole(connection: aiosqlite.Connection, dataset_ids: set[in
         "UPDATE datasets SET digest = '' WHERE id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(dataset_ids)),),
     )
-    (row,) = await connection.execute_fetchall("SELECT max(id) FROM datasets")
+    (row,) = await connection.execute_fetchall(NEWEST)
     if row[0] in dataset_ids:
         await mark(connection, TRAINING_FILE_BEHIND)
 

@@ -45,6 +45,21 @@ def _digits(amount: float) -> str:
     return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.4f}"  # noqa: PLR2004 - ten cents
 
 
+def size(count: int) -> str:
+    """So many bytes, in the largest fitting unit."""
+    amount, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1_000:  # noqa: PLR2004 - a thousand
+            break
+        amount, unit = amount / 1_000, larger
+    return f"{count:,} bytes" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number of things: "1 post", "12 posts"."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def bar(done: int, total: int, width: int = 20) -> str:
     """How far, as a row of blocks."""
     filled = min(width, round(width * done / total)) if total else 0
