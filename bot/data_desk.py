@@ -106,6 +106,10 @@ class DataDesk:
         path = self._settings().training_data_file
         return await delete.look(self._database, what, which, training_data_file=path)
 
+    async def named(self, what: What, which: str) -> Doomed:
+        """What a person means, without a look at how much it is. Raises NothingToDo where there is no such thing."""
+        return await delete.named(self._database, what, which)
+
     @property
     def days_kept(self) -> int:
         """For how many days the backup before a deletion is kept."""
@@ -153,9 +157,8 @@ class DataDesk:
                 after=f"kept in {made.path.name}",
             )
 
-        warning: BotError | None = None
         try:
-            await delete.delete(
+            warning = await delete.delete(
                 self._database,
                 doomed,
                 training_data_file=settings.training_data_file,
@@ -165,7 +168,9 @@ class DataDesk:
         except NothingToDo:
             raise
         except BotError as error:
-            warning = error
+            raise BotError(
+                f"{error.sentence} A part of it may be gone; {made.path.name} holds all of it.", error.next_step
+            ) from error
         if what is What.EVERYTHING:
             await asyncio.to_thread(_remove_exports, settings)
         self._drafts_changed.set()
@@ -195,7 +200,7 @@ def _in_short(doomed: Doomed) -> str:
         "decisions": doomed.decisions,
         "comparisons": doomed.comparisons,
     }
-    return ", ".join(f"{number:,} {name}" for name, number in counted.items() if number)
+    return ", ".join(f"{name} {number:,}" for name, number in counted.items() if number)
 
 
 def _on_disk(settings: Settings) -> OnDisk:

@@ -20,7 +20,17 @@ from typing import Any
 import pytest
 
 from bot.__main__ import main
-from bot.backup import CONFIG, DATABASE, PROMPTS, TRAINING_DATA, backups_folder, keep_nightly, make_backup, restore
+from bot.backup import (  # fmt: skip
+    CONFIG,
+    DATABASE,
+    PROMPTS,
+    TRAINING_DATA,
+    backup_before_deleting,
+    backups_folder,
+    keep_nightly,
+    make_backup,
+    restore,
+)
 from bot.config import Settings
 from bot.errors import BackupRefused, BotError, DatabaseInUse
 from bot.store.copies import MANIFEST, Packed, read_manifest
@@ -385,6 +395,23 @@ async def test_as_many_nightly_backups_are_kept_as_the_settings_say(tmp_path: Pa
     assert keep(NOW + 5 * DAY, none) == (None, [])
     assert not unfinished.exists()
     assert by_hand.exists()
+
+
+async def test_one_from_before_a_deletion_is_kept_as_long_as_the_nightly_ones(tmp_path: Path):
+    settings = await filled(tmp_path)
+    settings = settings.model_copy(update={"retention": settings.retention.model_copy(update={"backups": 3})})
+    path = tmp_path / "config.toml"
+    made = backup_before_deleting(settings, path, clock=at(NOW)).path
+    assert made.name == "before-delete-20270115T080000Z.zip"
+    for days, is_there in ((0, True), (2.9, True), (3.1, False)):
+        keep_nightly(settings, path, clock=at(NOW + days * DAY))
+        assert made.exists() is is_there, days
+    # Where no nightly ones are kept, it is a day.
+    settings = settings.model_copy(update={"retention": settings.retention.model_copy(update={"backups": 0})})
+    made = backup_before_deleting(settings, path, clock=at(NOW)).path
+    for days, is_there in ((0.9, True), (1.1, False)):
+        keep_nightly(settings, path, clock=at(NOW + days * DAY))
+        assert made.exists() is is_there, days
 
 
 async def test_the_bot_makes_one_by_itself_while_it_runs(tmp_path: Path):

@@ -251,6 +251,40 @@ BACKUPS = {
     "have been done since.": [(BACKUP, "test_what_was_about_to_happen_does_not_happen_a_second_time")],
 }
 """Each sentence under "Backups", and the tests that fail when it stops being true."""
+DATA = "tests/cogs/test_data.py"
+_EXPORT = (DATA, "test_an_export_has_every_row_with_fields_that_are_explained_and_no_secret")
+_LARGE = (DATA, "test_an_export_too_large_for_discord_stays_here_until_what_it_holds_must_go")
+_DRAFTS = (DATA, "test_drafts_that_never_went_to_the_blog_go_and_nothing_is_written_in_their_place")
+_POSTS = (DATA, "test_the_posts_of_a_blog_go_with_every_byte_once_a_backup_has_them")
+_DATASET = (DATA, "test_a_dataset_goes_with_its_file_and_what_was_trained_on_it_stays")
+_EVERYTHING = (DATA, "test_everything_goes_but_the_record_and_a_restore_brings_it_back_row_by_row")
+YOUR_DATA = {
+    "Taken away.": [_EXPORT],
+    "The command `/data export` gives posts, datasets, drafts, decisions, the audit or all of it as JSON Lines in a zip, "
+    "with a file that says what each field means.": [_EXPORT],
+    "No key or token is in it.": [_EXPORT],
+    "What is too large for Discord is left in the folder exports of `data/`, and goes when posts of somebody else in it "
+    "must.": [_LARGE],
+    "Deleted.": [_POSTS],
+    "Posts of a blog, a dataset, drafts or everything are deleted only after a preview of what goes, what depends on it and "
+    "what stays, once the owner has typed it out.": [_DRAFTS, _DATASET, _POSTS, _EVERYTHING],
+    "A backup is made first, and without one nothing is deleted.": [_POSTS],
+    "It is kept for as many days as there are nightly ones, and what was deleted can be put back from it, row by row.": [
+        (BACKUP, "test_one_from_before_a_deletion_is_kept_as_long_as_the_nightly_ones"),
+        _EVERYTHING,
+    ],
+    "What stays.": [_EVERYTHING],
+    "What is on Tumblr, files and models at services, and messages in Discord.": [_EVERYTHING],
+    "The record stays too: money, the audit, consents, trainings and voices, and every draft that was ever sent to "
+    "Tumblr.": [_EVERYTHING],
+    "What is in use by a running job, or on its way to the blog, is not deleted.": [_POSTS, _DATASET, _DRAFTS],
+    "Who did what.": [(DATA, "test_the_audit_tells_who_did_what_before_and_after_in_pages")],
+    "The command `/data audit` shows it with before and after, by person and by action; only the owner sees it.": [
+        (DATA, "test_the_audit_tells_who_did_what_before_and_after_in_pages"),
+        (DATA, "test_all_of_it_is_the_owners"),
+    ],
+}
+"""Each sentence under "Your data", and the tests that fail when it stops being true."""
 
 SETUP = "tests/setup"
 SETTING_UP = {
@@ -389,18 +423,20 @@ def commands(kind: str) -> list[str]:
 # --- promises -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("title", "known"),
-    [
-        ("Who may do what", WHO),
-        ("What it promises", PROMISES),
-        ("What it learns from", LEARNS_FROM),
-        ("Deciding", DECIDING),
-        ("Voices and drafts", VOICES),
-        ("Backups", BACKUPS),
-        ("Setting up", SETTING_UP),
-    ],
-)
+PARTS = {
+    "Who may do what": WHO,
+    "What it promises": PROMISES,
+    "What it learns from": LEARNS_FROM,
+    "Deciding": DECIDING,
+    "Voices and drafts": VOICES,
+    "Backups": BACKUPS,
+    "Setting up": SETTING_UP,
+    "Your data": YOUR_DATA,
+}
+"""The parts of the README whose every sentence has its tests."""
+
+
+@pytest.mark.parametrize(("title", "known"), PARTS.items(), ids=PARTS)
 def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
     promised = " ".join(section(title).replace("**", "").split())
     sentences = re.split(r"(?<=\.) (?:- )?", promised.removeprefix("- "))
@@ -412,7 +448,7 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
     sorted(
         {
             test
-            for known in (WHO, PROMISES, LEARNS_FROM, DECIDING, VOICES, BACKUPS, SETTING_UP)
+            for known in PARTS.values()
             for tests in known.values()
             for test in tests
         }

@@ -6,7 +6,7 @@ consents, jobs, trainings, voices, and every draft that was ever sent to Tumblr.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +14,8 @@ from pathlib import Path
 import aiosqlite
 
 from bot.drafts import DraftState
-from bot.errors import NothingToDo
-from bot.pipeline.retention import delete_posts, wipe
+from bot.errors import BotError, NothingToDo
+from bot.pipeline.retention import delete_all_posts, wipe
 from bot.pipeline.training_file import edited_training_file, repair_training_file
 from bot.store import deletions, purge
 from bot.store import posts as post_store
@@ -100,6 +100,12 @@ class Doomed:
         return self.posts + self.examples + datasets + self.parents + self.drafts + self.comparisons
 
 
+async def named(database: Database, what: What, which: str) -> Doomed:
+    """What a person means, without a look at how much it is. Raises NothingToDo where there is no such thing."""
+    which, name = await _meant(database, what, which)
+    return Doomed(what, which, name)
+
+
 async def look(database: Database, what: What, which: str, *, training_data_file: Path) -> Doomed:
     """What would go as things stand.
 
@@ -107,10 +113,10 @@ async def look(database: Database, what: What, which: str, *, training_data_file
         NothingToDo: there is no such thing, there is nothing of it, or a job uses it.
         BotError: the training file cannot be read.
     """
-    which, name = await _meant(database, what, which)
+    meant = await named(database, what, which)
     async with database.read() as connection:
-        await _refuse_busy(connection, what, which)
-        doomed = await _LOOKS[what](connection, Doomed(what, which, name))
+        await _refuse_busy(connection, meant)
+        doomed = await _LOOKS[what](connection, meant)
     if not doomed.count:
         raise NothingToDo("There is nothing of that to delete.", "/data show tells what there is.")
     if doomed.is_newest or doomed.posts:
@@ -118,16 +124,21 @@ async def look(database: Database, what: What, which: str, *, training_data_file
     return doomed
 
 
-async def delete(database: Database, doomed: Doomed, *, training_data_file: Path, now: float, beside: Beside) -> None:
+async def delete(
+    database: Database, doomed: Doomed, *, training_data_file: Path, now: float, beside: Beside
+) -> BotError | None:
     """Remove it. A kill in between leaves the rest, which can be deleted again.
 
+    Returns what went wrong afterwards: the rows are gone, but the training file or the database file could not be
+    written anew yet.
+
     Raises:
-        NothingToDo: a job that uses it has begun meanwhile; nothing was removed.
-        BotError: the training file or the database file could not be written anew; the rows are gone all the same.
+        NothingToDo: a job that uses it has begun meanwhile, or drafts have changed; nothing was removed.
+        BotError: the database cannot be written; a part of the posts may be gone.
     """
     blogs: list[str] = []
     async with database.write() as connection:
-        await _refuse_busy(connection, doomed.what, doomed.which)
+        await _refuse_busy(connection, doomed)
         await beside(connection)
         match doomed.what:
             case What.POSTS:
@@ -135,21 +146,25 @@ async def delete(database: Database, doomed: Doomed, *, training_data_file: Path
             case What.DATASET:
                 await deletions.delete_dataset(connection, int(doomed.which), now=now)
             case What.DRAFTS:
-                await _delete_drafts(connection, DRAFTS[doomed.which])
+                await _delete_drafts(connection, doomed)
             case What.EVERYTHING:
-                await _delete_drafts(connection, DRAFTS["all"])
+                await _delete_drafts(connection, doomed)
                 await deletions.delete_traces(connection)
                 for number in await deletions.kept_datasets(connection):
                     await deletions.delete_dataset(connection, number, now=now)
                 blogs = await deletions.blogs_with_contents(connection)
     for blog in blogs:
-        await delete_posts(database, blog, None, training_data_file=training_data_file)
+        await delete_all_posts(database, blog)
         async with database.write() as connection:
             # A download that has begun meanwhile goes on where its row says.
             if not await deletions.busy_kinds(connection, ("download",)):
                 await purge.forget_blog_row(connection, blog)
-    await repair_training_file(database, training_data_file)
-    await wipe(database)
+    try:
+        await repair_training_file(database, training_data_file)
+        await wipe(database)
+    except BotError as error:
+        return error
+    return None
 
 
 async def _meant(database: Database, what: What, which: str) -> tuple[str, str]:
@@ -171,14 +186,15 @@ async def _meant(database: Database, what: What, which: str) -> tuple[str, str]:
         case What.DRAFTS:
             if which.lower() not in DRAFTS:
                 raise NothingToDo("Drafts are deleted as undecided, rejected or all.", "Choose one of these words.")
-            return which.lower(), f"{which.lower()} drafts"
+            name = "all drafts that were never sent" if which.lower() == "all" else f"{which.lower()} drafts"
+            return which.lower(), name
         case What.EVERYTHING:
             return "", "everything"
 
 
-async def _refuse_busy(connection: aiosqlite.Connection, what: What, which: str) -> None:
-    number = int(which) if what is What.DATASET else None
-    busy = await deletions.busy_kinds(connection, _USERS[what], dataset_id=number)
+async def _refuse_busy(connection: aiosqlite.Connection, doomed: Doomed) -> None:
+    number = int(doomed.which) if doomed.what is What.DATASET else None
+    busy = await deletions.busy_kinds(connection, _USERS[doomed.what], dataset_id=number)
     if busy:
         at_work = " and ".join(f"/{'voices compare' if kind == 'compare' else kind}" for kind in busy)
         raise NothingToDo(
@@ -186,9 +202,12 @@ async def _refuse_busy(connection: aiosqlite.Connection, what: What, which: str)
         )
 
 
-async def _delete_drafts(connection: aiosqlite.Connection, states: Collection[DraftState]) -> None:
+async def _delete_drafts(connection: aiosqlite.Connection, doomed: Doomed) -> None:
     standings = await deletions.draft_standings(connection)
-    await deletions.delete_drafts(connection, [each.id for each in deletions.deletable(standings, states)])
+    gone = deletions.deletable(standings, DRAFTS[doomed.which or "all"])
+    if len(gone) != doomed.drafts:
+        raise NothingToDo("Drafts were decided meanwhile. Nothing was deleted.", "Use /data delete again.")
+    await deletions.delete_drafts(connection, [each.id for each in gone])
 
 
 # --- looking --------------------------------------------------------------------------------------------------

@@ -42,15 +42,22 @@ async def delete_posts(
     """
     purged = Purged()
     if post_ids is None:
-        while ids := await _some_ids(database, blog_uuid):
-            async with database.write() as connection:
-                purged += await purge.purge_posts(connection, blog_uuid, ids)
+        purged = await delete_all_posts(database, blog_uuid)
     else:
         for start in range(0, len(post_ids), _AT_ONCE):
             async with database.write() as connection:
                 purged += await purge.purge_posts(connection, blog_uuid, post_ids[start : start + _AT_ONCE])
     await repair_training_file(database, training_data_file)
     return purged.posts
+
+
+async def delete_all_posts(database: Database, blog_uuid: str) -> Purged:
+    """Remove all posts of a blog from the database as `delete_posts` does, and leave the training file behind."""
+    purged = Purged()
+    while ids := await _some_ids(database, blog_uuid):
+        async with database.write() as connection:
+            purged += await purge.purge_posts(connection, blog_uuid, ids)
+    return purged
 
 
 async def forget_blog(database: Database, blog_uuid: str, *, training_data_file: Path) -> Purged:

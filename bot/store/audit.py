@@ -13,7 +13,15 @@ import aiosqlite
 from bot.drafts import Person
 from bot.store.database import Database
 
-_ACTS = """
+# What a decision about a screening is called, and what it is about.
+SCREENING_ACTION = (
+    "CASE what WHEN 'skip' THEN 'skip screening' WHEN 'threshold' THEN 'set threshold' ELSE what || ' example' END"
+)
+SCREENING_SUBJECT = (
+    "'dataset ' || dataset_id || CASE WHEN position IS NULL THEN '' ELSE ', example ' || position END"
+    " || CASE WHEN category IS NULL THEN '' ELSE ', ' || category END"
+)
+_ACTS = f"""
     SELECT at, user_id, user_name, action, subject, before, after, id FROM audit
     UNION ALL SELECT at, user_id, user_name, action || ' draft', 'draft ' || draft_id,
         CASE WHEN text_before <> text_after THEN text_before
@@ -22,15 +30,12 @@ _ACTS = """
             WHEN tags_before <> tags_after THEN tags_after ELSE state_after END
             || CASE WHEN reason = '' THEN '' ELSE ' (' || reason || ')' END,
         id FROM decisions
-    UNION ALL SELECT at, user_id, user_name,
-        CASE what WHEN 'skip' THEN 'skip screening' WHEN 'threshold' THEN 'set threshold' ELSE what || ' example' END,
-        'dataset ' || dataset_id || CASE WHEN position IS NULL THEN '' ELSE ', example ' || position END
-            || CASE WHEN category IS NULL THEN '' ELSE ', ' || category END,
+    UNION ALL SELECT at, user_id, user_name, {SCREENING_ACTION}, {SCREENING_SUBJECT},
         '', coalesce(CAST(value AS TEXT), ''), id FROM screening_decisions WHERE carried_from IS NULL
     UNION ALL SELECT given_at, given_by_id, given_by, 'give consent', blog_name, '', note, id FROM consents
     UNION ALL SELECT revoked_at, revoked_by_id, revoked_by, 'revoke consent', blog_name, note, '', id FROM consents
         WHERE revoked_at IS NOT NULL
-"""
+"""  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What people have deleted by hand: counted before, removed in one transaction. Posts go by `bot.store.purge`.
 
 Money, the audit, consents, jobs, trainings and voices are never among it, and neither is a draft that was ever sent to
-Tumblr: their rows prove what happened.
+Tumblr: their rows prove what happened. Of decisions about what goes, the words go; the rest moves into the audit.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import aiosqlite
 
 from bot.drafts import DraftState
+from bot.store.audit import SCREENING_ACTION, SCREENING_SUBJECT
 from bot.store.datasets import NEWEST, TRAINING_FILE_BEHIND
 from bot.store.facts import mark
 from bot.store.purge import REMNANTS
@@ -167,8 +168,14 @@ async def comparison_count(connection: aiosqlite.Connection) -> int:
 
 
 async def delete_drafts(connection: aiosqlite.Connection, draft_ids: Sequence[int]) -> None:
-    """Remove drafts that were never sent, with the decisions about them."""
+    """Remove drafts that were never sent. Of the decisions about them the audit keeps who took them, and when."""
     ids = json.dumps(list(draft_ids))
+    await connection.execute(
+        "INSERT INTO audit (at, user_id, user_name, action, subject, before, after)"
+        " SELECT at, user_id, user_name, action || ' draft', 'draft ' || draft_id, state_before, state_after"
+        " FROM decisions WHERE draft_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (ids,),
+    )
     await connection.execute(
         "UPDATE drafts SET replaces = NULL, regeneration_id = NULL WHERE replaces IN (SELECT value FROM json_each(?))",
         (ids,),
@@ -181,6 +188,12 @@ async def delete_drafts(connection: aiosqlite.Connection, draft_ids: Sequence[in
 async def delete_dataset(connection: aiosqlite.Connection, dataset_id: int, *, now: float) -> None:
     """Remove a dataset's examples, texts and screening; its number stays, for what was trained on it."""
     (newest,) = await connection.execute_fetchall(NEWEST)
+    await connection.execute(
+        "INSERT INTO audit (at, user_id, user_name, action, subject, after)"  # noqa: S608 - our own text
+        f" SELECT at, user_id, user_name, {SCREENING_ACTION}, {SCREENING_SUBJECT}, coalesce(CAST(value AS TEXT), '')"
+        " FROM screening_decisions WHERE dataset_id = ? AND carried_from IS NULL ORDER BY id",
+        (dataset_id,),
+    )
     await connection.execute("DELETE FROM screening_decisions WHERE dataset_id = ?", (dataset_id,))
     await connection.execute("DELETE FROM examples WHERE dataset_id = ?", (dataset_id,))
     await connection.execute(

@@ -29,7 +29,7 @@ class AuditPage:
 
 class AuditButton(
     discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"audit:(?P<turn>older|newer):(?P<page>\d{1,9}):(?P<user>-|\d{1,20}):(?P<action>[a-z -]{0,40})",
+    template=r"audit:(?P<turn>older|newer):(?P<page>\d{1,9}):(?P<user>-|\d{1,20}):(?P<action>.{0,40})",
 ):
     """Turns to another page."""
 

@@ -161,12 +161,13 @@ def _goes(doomed: Doomed) -> Iterable[str]:
         what = doomed.name if doomed.what is What.DATASET else counted(doomed.datasets, "dataset")
         yield f"{what}, with {counted(doomed.examples, 'example')}, messages and settings"
     if doomed.screening_decisions:
-        yield f"{counted(doomed.screening_decisions, 'decision')} about screening"
+        yield f"{counted(doomed.screening_decisions, 'decision')} about its screening; the audit keeps who took them"
     if doomed.drafts:
         aside = f", {doomed.set_aside:,} of them set aside for another" if doomed.set_aside else ""
         yield counted(doomed.drafts, "draft") + aside
     if doomed.decisions:
-        yield f"{counted(doomed.decisions, 'decision')} about {'it' if doomed.drafts == 1 else 'them'}"
+        words = f"the words of {counted(doomed.decisions, 'decision')} about them"
+        yield f"{words}; the audit keeps who took them, and when"
     if doomed.comparisons:
         yield f"{counted(doomed.comparisons, 'comparison')} of voices"
     if doomed.what is not What.EVERYTHING and doomed.parents:
@@ -181,7 +182,8 @@ def _depends(doomed: Doomed) -> Iterable[str]:
             yield "Datasets that lose examples are smaller from then on."
         yield "Few-shot and the guard against copies do without these posts."
     if doomed.voices:
-        yield f"{counted(doomed.voices, 'voice')} trained on it: they stay as they are, and go on naming the dataset."
+        trained = "a dataset" if doomed.what is What.EVERYTHING else "it"
+        yield f"Voices trained on {trained} ({doomed.voices:,}) stay as they are, and go on naming the dataset."
     if doomed.is_edited:
         yield (
             "The training file was edited by hand. It stays, but for the lines of posts that go; where those cannot be"
@@ -213,7 +215,8 @@ def _stays(doomed: Doomed) -> Iterable[str]:
         yield "The record of what happened: money, audit, consents, jobs, trainings and voices."
     if doomed.what is not What.POSTS:
         yield "What is on Tumblr."
-    yield "Files and models at the services, and messages in Discord. A button of a draft that is gone says so."
+    gone = " A button of a draft that is gone says so." if doomed.drafts else ""
+    yield f"Files and models at the services, and messages in Discord.{gone}"
 
 
 def _backup(days: int) -> str:

@@ -49,7 +49,8 @@ class DeleteButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"d
 
     async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
         require_owner(interaction)
-        doomed = await interaction.client.app.data.look(self.what, self.which)
+        # No more than a name: a form must be shown within 3 seconds.
+        doomed = await interaction.client.app.data.named(self.what, self.which)
         await interaction.response.send_modal(_Form(doomed, self.count))
 
 
