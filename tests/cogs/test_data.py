@@ -16,13 +16,14 @@ from simcord import interactions
 from simcord.results import InteractionResult
 
 from bot.backup import DATABASE, backups_folder, restore
-from bot.demo.world import World, describe
+from bot.demo.world import GUILD_ID, World, describe
 from bot.drafts import Person
 from bot.errors import BackupRefused
 from bot.store import audit
 from bot.store.exports import EXPORTS
 from cogs.ui import limits
 from tests.cogs.acts import (
+    REFUSAL,
     allow,
     answer,
     as_it_stands,
@@ -379,8 +380,24 @@ async def test_the_posts_of_a_blog_go_with_every_byte_once_a_backup_has_them(sma
         "fetches them again",
     ):
         assert part in said(preview), said(preview)
-    # No backup, no deletion.
+    # Neither the button nor the form is anybody else's.
     before = await everything(small)
+    (uuid,) = (blog.uuid for blog in small.tumblr.blogs.values() if blog.name == small.blog_name)
+    form = await small.owner.click(answer(preview), label="Delete it")
+    for person, refusal in ((small.reviewer, "Only the owner of the bot may do this."), (small.stranger, REFUSAL)):
+        pressed = await forged(small, person, answer(preview).message, f"delete:posts:24:{uuid}")
+        assert pressed.modal is None
+        assert said(pressed).startswith(refusal)
+    settings = small.app.settings
+    for roles, refusal in (([GUILD_ID], "Only the owner of the bot may do this."), ([], REFUSAL)):
+        # Whoever opened the form owns the bot no more; everybody on the server has the role of its number.
+        discord_settings = settings.discord.model_copy(update={"owner_ids": [1], "reviewer_role_ids": roles})
+        small.app.settings = settings.model_copy(update={"discord": discord_settings})
+        assert said(await small.owner.submit_modal(form, {"typed": small.blog_name})).startswith(refusal)
+        small.app.settings = settings
+        form = await small.owner.click(answer(preview), label="Delete it")
+    assert await everything(small) == before
+    # No backup, no deletion.
     backups_folder(small.app.settings).write_text("in the way")
     refused = await typed(small, preview, small.blog_name)
     assert said(refused).startswith("Nothing was deleted, for no backup could be made first. The backup ")
