@@ -9,8 +9,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import Client, require_owner
+from bot.client import Client, needs
 from bot.errors import NothingToDo
+from bot.permissions import Level
 from bot.pipeline.delete import DRAFTS, What
 from bot.pipeline.export import keep
 from bot.store import posts
@@ -25,7 +26,8 @@ from cogs.ui.data_message import (
     kept_export_message,
     sizes_message,
 )
-from cogs.ui.delete_button import DeleteButton, delete_view, receive_delete_form
+from cogs.ui.delete_button import DELETE_FORM, DeleteButton, delete_view
+from cogs.ui.items import add_forms
 from cogs.ui.limits import cut
 
 _LARGEST_FILES = 9_000_000  # bytes in all; every server takes ten megabytes
@@ -52,30 +54,31 @@ class DataCog(commands.Cog):
 
     data = app_commands.Group(name="data", description="What the bot keeps, for its owner.", guild_only=True)
 
+    @needs(Level.OWNER)
     @data.command(name="show", description="Show what is here, and how much room it takes.")
     async def show(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         counts, disk = await interaction.client.app.data.overview()
         await interaction.followup.send(embed=sizes_message(counts, disk), ephemeral=True)
 
+    @needs(Level.OWNER)
     @data.command(name="export", description="Get a part of what the bot keeps, as files of JSON Lines.")
     @app_commands.describe(what="What to take away. It comes as a file that only you see.")
     @app_commands.choices(
         what=[app_commands.Choice(name=f"{name}: {text}", value=name) for name, text in _EXPORTS.items()]
     )
     async def export(self, interaction: discord.Interaction[Client], what: str) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         await (_export_preferences(interaction) if what == "preferences" else _export(interaction, what))
 
+    @needs(Level.OWNER)
     @data.command(name="backup", description="Make a backup of everything but keys, on the bot's own machine.")
     async def backup(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         made, size = await interaction.client.app.data.back_up(person(interaction))
         await interaction.followup.send(embed=backup_message(made, size), ephemeral=True)
 
+    @needs(Level.OWNER)
     @data.command(name="delete", description="See what a deletion would take with it, then confirm it in words.")
     @app_commands.describe(
         what="What to delete. Nothing goes before you have seen what that is, and typed it out.",
@@ -87,7 +90,6 @@ class DataCog(commands.Cog):
     async def delete(
         self, interaction: discord.Interaction[Client], what: str, which: app_commands.Range[str, 1, 60] = ""
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         desk = interaction.client.app.data
         doomed = await desk.look(What(what), which)
@@ -95,6 +97,7 @@ class DataCog(commands.Cog):
             embed=doomed_message(doomed, desk.days_kept), view=delete_view(doomed), ephemeral=True
         )
 
+    @needs(Level.OWNER)
     @data.command(name="audit", description="Show who did what, before and after, the latest first.")
     @app_commands.describe(who="Only what this person did.", action="Only what was done like this.")
     async def audit(
@@ -103,7 +106,6 @@ class DataCog(commands.Cog):
         who: app_commands.Range[str, 1, 100] = "",
         action: app_commands.Range[str, 1, LONGEST_ACTION] = "",
     ) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         desk = interaction.client.app.data
         user_id: int | None = None
@@ -118,8 +120,6 @@ class DataCog(commands.Cog):
 
     @delete.autocomplete("which")
     async def _which(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         match interaction.namespace.what:
             case What.POSTS:
                 blogs = await posts.blogs(interaction.client.app.database)
@@ -135,21 +135,12 @@ class DataCog(commands.Cog):
 
     @audit.autocomplete("who")
     async def _who(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         people = await interaction.client.app.data.actors()
         return _matching([(each.name, str(each.id)) for each in people], typed)
 
     @audit.autocomplete("action")
     async def _action(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         return _matching([(action, action) for action in await interaction.client.app.data.actions()], typed)
-
-    @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
-        if interaction.type is discord.InteractionType.modal_submit:
-            await receive_delete_form(interaction)
 
 
 def _matching(offered: list[tuple[str, str]], typed: str) -> list[app_commands.Choice[str]]:
@@ -206,4 +197,5 @@ def _content(lines: tuple[str, ...]) -> bytes:
 
 async def setup(client: Client) -> None:
     client.add_dynamic_items(DeleteButton, AuditButton)
+    add_forms(client, DELETE_FORM)
     await client.add_cog(DataCog())

@@ -445,14 +445,7 @@ def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    sorted(
-        {
-            test
-            for known in PARTS.values()
-            for tests in known.values()
-            for test in tests
-        }
-    ),
+    sorted({test for known in PARTS.values() for tests in known.values() for test in tests}),
     ids=lambda value: value,
 )
 def test_the_tests_of_the_promises_exist(file: str, function: str):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_owner
+from bot.client import Client
+from bot.permissions import Level
 from bot.store.audit import Act, WantedActs
-from cogs.ui.buttons import explained
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import cut, embed, foreign
 
 LONGEST_ACTION = 40  # characters: they have to fit into an id
@@ -28,8 +29,9 @@ class AuditPage:
 
 
 class AuditButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    DurableButton,
     template=r"audit:(?P<turn>older|newer):(?P<page>\d{1,9}):(?P<user>-|\d{1,20}):(?P<action>.{0,40})",
+    needs=Level.OWNER,
 ):
     """Turns to another page."""
 
@@ -46,20 +48,11 @@ class AuditButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         user = None if match["user"] == "-" else int(match["user"])
         return cls(match["turn"], AuditPage(WantedActs(user, match["action"]), int(match["page"])))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
         await show_audit(interaction, self.page)
 
@@ -99,10 +92,11 @@ def _one_line(text: str) -> str:
 
 
 def _view(total: int, page: AuditPage) -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    if total > _PAGE:
-        last = (total - 1) // _PAGE
-        newer, older = replace(page, number=max(0, page.number - 1)), replace(page, number=page.number + 1)
-        view.add_item(AuditButton("newer", newer, disabled=page.number == 0))
-        view.add_item(AuditButton("older", older, disabled=page.number >= last))
-    return view
+    if total <= _PAGE:
+        return view_of()
+    last = (total - 1) // _PAGE
+    newer, older = replace(page, number=max(0, page.number - 1)), replace(page, number=page.number + 1)
+    return view_of(
+        AuditButton("newer", newer, disabled=page.number == 0),
+        AuditButton("older", older, disabled=page.number >= last),
+    )

@@ -6,23 +6,23 @@ What was shown stands in their ids with how much it was: what has changed since 
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_owner
+from bot.client import Client
+from bot.permissions import Level
 from bot.pipeline.delete import Doomed, What
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.data_message import deleted_message
-from cogs.ui.forms import form_values
+from cogs.ui.items import DurableButton, Form, view_of
 from cogs.ui.limits import MODAL_TITLE, cut
 
 _DOOMED = rf"(?P<what>{'|'.join(What)}):(?P<count>\d{{1,12}}):(?P<which>[^\s]{{0,60}})"
-_FORM = re.compile(rf"delete-form:{_DOOMED}")
 _LABEL = 45  # Discord's limit for an input's
 
 
-class DeleteButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"delete:{_DOOMED}"):
+class DeleteButton(DurableButton, template=rf"delete:{_DOOMED}", needs=Level.OWNER):
     """Opens the form in which a deletion is typed out."""
 
     def __init__(self, what: What, count: int, which: str) -> None:
@@ -36,19 +36,10 @@ class DeleteButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"d
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(What(match["what"]), int(match["count"]), match["which"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._pressed(interaction))
-
-    async def _pressed(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         # No more than a name: a form must be shown within 3 seconds.
         doomed = await interaction.client.app.data.named(self.what, self.which)
         await interaction.response.send_modal(_Form(doomed, self.count))
@@ -64,23 +55,19 @@ class _Form(discord.ui.Modal):
 
 def delete_view(doomed: Doomed) -> discord.ui.View:
     """A row with the button."""
-    view = discord.ui.View(timeout=None)
-    view.add_item(DeleteButton(doomed.what, doomed.count, doomed.which))
-    return view
+    return view_of(DeleteButton(doomed.what, doomed.count, doomed.which))
 
 
-async def receive_delete_form(interaction: discord.Interaction[Client]) -> None:
-    """Take a deletion that somebody typed out; leave every other form alone."""
-    form, values = form_values(interaction)
-    found = _FORM.fullmatch(form)
-    if found is not None and await is_permitted(interaction):
-        await explained(interaction, _delete(interaction, found, values.get("typed", "")))
-
-
-async def _delete(interaction: discord.Interaction[Client], found: re.Match[str], typed: str) -> None:
-    require_owner(interaction)
+async def _delete(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
     await interaction.response.defer(ephemeral=True, thinking=True)
     deleted = await interaction.client.app.data.delete(
-        What(found["what"]), found["which"], shown=int(found["count"]), typed=typed, person=person(interaction)
+        What(found["what"]),
+        found["which"],
+        shown=int(found["count"]),
+        typed=values.get("typed", ""),
+        person=person(interaction),
     )
     await interaction.followup.send(embed=deleted_message(deleted), ephemeral=True)
+
+
+DELETE_FORM = Form(re.compile(rf"delete-form:{_DOOMED}"), Level.OWNER, _delete)

@@ -60,7 +60,11 @@ COMMANDS: dict[str, tuple[Level, dict[str, Any]]] = {
     "consent add": (OWNER, {"blog": "staff", "note": "says I"}),
     "consent list": (REVIEWER, {}),
     "consent revoke": (OWNER, {"blog": "staff"}),
+    "data show": (OWNER, {}),
     "data export": (OWNER, {"what": "preferences"}),
+    "data backup": (OWNER, {}),
+    "data delete": (OWNER, {"what": "everything"}),
+    "data audit": (OWNER, {}),
     "drafts review": (REVIEWER, {}),
     "drafts list": (REVIEWER, {}),
     "drafts show": (REVIEWER, {"number": 1}),
@@ -77,6 +81,7 @@ COMMANDS: dict[str, tuple[Level, dict[str, Any]]] = {
 
 ITEMS: dict[str, dict[Level, tuple[str, ...]]] = {
     "AllowButton": {OWNER: ("allow:{job}:5",)},
+    "AuditButton": {OWNER: ("audit:older:1:-:", "audit:newer:1:-:")},
     "BlogSelect": {OWNER: ("connect:upload", "connect:learn")},
     "CategorySelect": {REVIEWER: ("screening:1:0:0:category", "screening:1:0:0:threshold")},
     "ChoiceButton": {REVIEWER: ("choose:{job}:0",)},
@@ -85,6 +90,7 @@ ITEMS: dict[str, dict[Level, tuple[str, ...]]] = {
     "ConnectButton": {OWNER: tuple(f"connect:{press}" for press in ("keys", "paste", "disconnect", "forget"))},
     "DatasetButton": {REVIEWER: tuple(f"dataset:1:{press}" for press in ("random", "others", "left", "file"))},
     "DecideChosen": {DECIDER: ("drafts-approve:waiting:0:0:", "drafts-reject:waiting:0:0:")},
+    "DeleteButton": {OWNER: ("delete:everything:9:", "delete:drafts:2:waiting", "delete:dataset:1:1", "delete:posts:1:x")},
     "DraftButton": {
         REVIEWER: ("draft:1:read",),
         DECIDER: tuple(
@@ -128,6 +134,7 @@ ITEMS: dict[str, dict[Level, tuple[str, ...]]] = {
 FORMS: dict[str, tuple[Level, dict[str, str]]] = {
     "connect:keys:form": (OWNER, {"key": "k", "secret": "s"}),
     "connect:paste:form": (OWNER, {"address": "http://localhost/?oauth_token=a&oauth_verifier=b"}),
+    "delete-form:everything:9:": (OWNER, {"typed": "delete everything"}),
     "draft:1:form": (DECIDER, {"text-1": "smuggled in", "tags": ""}),
     "draft:1:why": (DECIDER, {"reason": "because"}),
     "review:1:form": (DECIDER, {"text-1": "smuggled in", "tags": ""}),
