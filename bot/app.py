@@ -16,6 +16,7 @@ import aiosqlite
 from bot import consent
 from bot.account import TumblrAccount
 from bot.backup import keep_nightly
+from bot.budget_watch import BudgetWatch
 from bot.comparison_desk import ComparisonDesk
 from bot.config import (
     NEEDS_RESTART,
@@ -51,6 +52,8 @@ from bot.pipeline.remove import remove
 from bot.pipeline.retention import delete_posts, keep_retention
 from bot.pipeline.screening import Flagged, Screening
 from bot.progress import Progress
+from bot.secret_desk import SecretDesk
+from bot.settings_watch import SettingsWatch
 from bot.shutdown_watch import ShutdownWatch
 from bot.store import consents, jobs, spending, voices
 from bot.store import posts as post_store
@@ -77,6 +80,10 @@ class Pace:
     training_poll: float = 10.0
     """Between looks at a training, and at the batches of a screening."""
     reminder_look: float = 60.0
+    notice_look: float = 10.0
+    """Between looks for what the owner is to be told."""
+    settings_look: float = 3.0
+    """Between looks at config.toml, which somebody may edit."""
     first_backup: float = 60.0
     """After a start; by then whatever was under way goes on."""
     look_after: tuple[float, ...] = LOOK_AFTER
@@ -120,6 +127,7 @@ class App:
         self.settings = settings
         self.pace = pace or Pace()
         self.clock = clock
+        self.started_at = clock()
         self.drafts_changed = asyncio.Event()
         """Set whenever a draft's message may be behind its row."""
         self._settings_path = settings_path
@@ -141,8 +149,19 @@ class App:
         self.register: VoiceRegister
         self.comparisons: ComparisonDesk
         self.watch: ShutdownWatch
+        self.budget_watch: BudgetWatch
         self.options: OptionDesk
         self.data: DataDesk
+        self.secrets: SecretDesk
+        self.settings_watch = SettingsWatch(
+            settings_path,
+            self._overrides,
+            settings=lambda: self.settings,
+            use=self._use,
+            database=lambda: self.database,
+            clock=clock,
+            every=self.pace.settings_look,
+        )
         self.background = Background()
         self._database: Database | None = None
         self._stopped = False
@@ -213,6 +232,16 @@ class App:
             clock=self.clock,
         )
         self.watch = ShutdownWatch(*parts, settings=lambda: self.settings, clock=self.clock)
+        self.budget_watch = BudgetWatch(self._database, settings=lambda: self.settings, clock=self.clock)
+        self.secrets = SecretDesk(
+            self._database,
+            self._settings_path,
+            settings=lambda: self.settings,
+            use=self._use,
+            account=self.account,
+            clock=self.clock,
+        )
+        await self.settings_watch.begin()
         self.options = OptionDesk(
             self._database,
             self._settings_path,
@@ -260,6 +289,7 @@ class App:
             ("retention", self._to_purge, self._keep_retention),
             ("shutdown dates", self._to_watch, self.watch.look),
             ("expiry of drafts", asyncio.Event(), self._drafts.let_expire),
+            ("config.toml", asyncio.Event(), self.settings_watch.look),
             ("nightly backup", asyncio.Event(), self._back_up),
         ):
             self.background.spawn(name, self._keep(name, wake, work))
@@ -329,13 +359,18 @@ class App:
         here = [blog.name for blog in await post_store.blogs(self.database)]
         return list(dict.fromkeys([*own, *allowed, *here]))
 
-    async def cancel_job(self, job_id: int, person: Person) -> Job | None:
-        """Stop a job; its training or batches are then cancelled at the service too. None when there is no such job."""
+    async def cancel_job(self, job_id: int, person: Person, *, failed_too: bool = False) -> Job | None:
+        """Stop a job; its training or batches are then cancelled at the service too. None when there is no such job.
+
+        With `failed_too` one that has failed is given up, and goes on no more.
+        """
         if await self.runner.get(job_id) is None:
             return None
         async with self.database.write() as connection:
             await record(connection, person, "stop", f"job {job_id}", now=self.clock())
         job = await self.runner.cancel(job_id)
+        if failed_too and job is not None and job.state is jobs.JobState.FAILED:
+            job = await self.runner.give_up(job_id)
         self.background.spawn(f"after job {job_id}", self._once_stopped(job_id))
         return job
 
@@ -672,7 +707,8 @@ class App:
 
     async def _write_down(self, values: Mapping[str, object]) -> bool:
         try:
-            await asyncio.to_thread(write_options, self._settings_path, values)
+            async with self.settings_watch.writing():
+                await asyncio.to_thread(write_options, self._settings_path, values)
         except (OSError, BotError) as error:
             _log.warning("config.toml could not be brought up to date (%s).", type(error).__name__)
             return False

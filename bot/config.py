@@ -1150,9 +1150,9 @@ def parse_options(values: Mapping[str, object]) -> dict[str, object]:
     return {name: _setting_at(settings, name) for name in values}
 
 
-NEEDS_RESTART = frozenset({"discord.guild_id"})
-"""What a running bot cannot change: its commands are registered on that server. All else that can be set from Discord
-is read whenever it is used."""
+NEEDS_RESTART = frozenset({"discord.guild_id", "data_directory", "tumblr.api_url"})
+"""What a running bot cannot change: its commands are registered on that server, its database is open, its connections
+are made. All else but the secrets is read whenever it is used."""
 
 
 def stays_on_machine(option: Option) -> bool:

@@ -154,6 +154,10 @@ class JobRunner:
         """
         return await carry_through(self._cancel(job_id))
 
+    async def give_up(self, job_id: int) -> Job | None:
+        """Let a failed job go on no more, and its message say so. None where no such job has failed."""
+        return await carry_through(self._give_up(job_id))
+
     async def follow(self, job_id: int) -> AsyncIterator[Job]:
         """The job as it stands, then as it stands after each change, up to its final state.
 
@@ -287,6 +291,14 @@ class JobRunner:
             if live.task and not live.stage_ended:
                 live.task.cancel()
         return await self.get(job_id)
+
+    async def _give_up(self, job_id: int) -> Job | None:
+        async with self._db.write() as connection:
+            given_up = await jobs.give_up_job(connection, job_id)
+        job = await jobs.get_job(self._db, job_id) if given_up else None
+        if job is not None:
+            self._show(job)
+        return job
 
     async def _run(self, live: _Live) -> None:
         if self._stopping:

@@ -38,6 +38,11 @@ _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _MILLION = 1_000_000
 
 
+def priced_models(*, tunable: bool = False) -> list[str]:
+    """The models whose prices are known; with `tunable` those that can be trained."""
+    return [name for name, price in _PRICES.items() if not tunable or price.training is not None]
+
+
 def price_of(model: str) -> Price | None:
     """The price of a model by its name, its dated name, or the name of a model tuned from it (`ft:base:org:…`)."""
     base = model.split(":")[1] if model.startswith("ft:") else model

@@ -104,3 +104,14 @@ async def actions(database: Database) -> list[str]:
     async with database.read() as connection:
         rows = await connection.execute_fetchall(f"SELECT DISTINCT action FROM ({_ACTS}) ORDER BY action")  # noqa: S608 - our own text
     return [row[0] for row in rows]
+
+
+async def last_act(database: Database, action: str, subject: str) -> Act | None:
+    """The last time that somebody did this to that."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT at, user_id, user_name, action, subject, before, after FROM audit"
+            " WHERE action = ? AND subject = ? ORDER BY id DESC LIMIT 1",
+            (action, subject),
+        )
+    return next((Act(*row) for row in rows), None)

@@ -72,6 +72,20 @@ async def last_job(db: Database, kind: str) -> Job | None:
     return jobs[0] if jobs else None
 
 
+async def newest_jobs(db: Database) -> list[Job]:
+    """The newest job of each kind, finished or not, oldest first."""
+    return await _jobs(db, "WHERE id IN (SELECT max(id) FROM jobs GROUP BY kind) ORDER BY id")
+
+
+async def last_successes(db: Database) -> dict[str, float]:
+    """When a job of each kind was last done, in unix seconds."""
+    async with db.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT kind, max(finished_at) FROM jobs WHERE state = 'succeeded' GROUP BY kind"
+        )
+    return {str(row[0]): float(row[1]) for row in rows if row[1] is not None}
+
+
 async def insert_job(
     connection: aiosqlite.Connection,
     kind: str,
@@ -160,6 +174,16 @@ async def reopen_job(connection: aiosqlite.Connection, job_id: int) -> bool:
     """
     cursor = await connection.execute(
         "UPDATE jobs SET state = 'running', error = NULL, finished_at = NULL, missing_dollars = NULL, message_final = 0"
+        " WHERE id = ? AND state = 'failed'",
+        (job_id,),
+    )
+    return cursor.rowcount == 1
+
+
+async def give_up_job(connection: aiosqlite.Connection, job_id: int) -> bool:
+    """Turn a failed job into a cancelled one, whose message is to say so; returns whether it had failed."""
+    cursor = await connection.execute(
+        "UPDATE jobs SET state = 'cancelled', missing_dollars = NULL, message_final = 0"
         " WHERE id = ? AND state = 'failed'",
         (job_id,),
     )

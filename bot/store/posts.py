@@ -238,6 +238,18 @@ async def count_posts(db: Database, blog_uuid: str) -> PostCounts:
     return PostCounts(all=row[0], valid=row[1])
 
 
+async def counts_by_blog(db: Database) -> dict[str, PostCounts]:
+    """How many posts are stored of each blog, by its UUID. A blog without any is not in it."""
+    async with db.read() as connection:
+        # Two counts for the same reason as above.
+        every = await connection.execute_fetchall("SELECT blog_uuid, count(*) FROM posts GROUP BY blog_uuid")
+        valid = await connection.execute_fetchall(
+            "SELECT blog_uuid, count(*) FROM posts WHERE rejection IS NULL GROUP BY blog_uuid"
+        )
+    usable = {str(row[0]): int(row[1]) for row in valid}
+    return {str(row[0]): PostCounts(int(row[1]), usable.get(str(row[0]), 0)) for row in every}
+
+
 async def count_newer(
     connection: aiosqlite.Connection, blog_uuid: str, timestamp: int, *, seen_since: float = 0.0
 ) -> int:

@@ -245,6 +245,11 @@ async def decisions(database: Database, dataset_id: int) -> list[Decision]:
     ]
 
 
+async def skip_of(database: Database, dataset_id: int) -> Decision | None:
+    """The last decision to use a dataset unscreened."""
+    return next((made for made in reversed(await decisions(database, dataset_id)) if made.act is Act.SKIP), None)
+
+
 async def decided_datasets(database: Database, *, before: int) -> list[int]:
     """The datasets older than this one about which anything was decided, oldest first."""
     async with database.read() as connection:

@@ -157,6 +157,17 @@ async def first_tried(database: Database, draft_id: int) -> float | None:
     return row["at"] if row else None
 
 
+async def arrived_since(database: Database, moment: float) -> int:
+    """How many drafts have reached their blog since a moment (unix seconds)."""
+    async with database.read() as connection:
+        row = await fetch_one(
+            connection,
+            "SELECT count(*) AS arrived FROM uploads WHERE outcome IN ('created', 'found') AND finished_at >= ?",
+            (moment,),
+        )
+    return int(row["arrived"]) if row else 0
+
+
 async def last_sent(database: Database, blog: str, upload_state: UploadState) -> float | None:
     """When something was last sent to this blog to be this, in unix seconds, unless it surely did not arrive."""
     async with database.read() as connection:

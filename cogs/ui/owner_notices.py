@@ -53,20 +53,26 @@ class OwnerNotices:
     async def _tell(self, ending: Ending) -> bool:
         """Send a notice. False when Discord did not let us."""
         app = self._client.app
-        channel_id = app.settings.discord.channel_id
-        if channel_id is None:
-            return False
-        untrained = await app.voices.untrained()
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                await self._client.get_partial_messageable(channel_id).send(
-                    embed=render(ending, untrained), allowed_mentions=discord.AllowedMentions.none()
-                )
-        except DISCORD_FAILURES as error:
-            _log.warning("The owner could not be told (%s).", failure_in_words(error))
+        if not await post_notice(self._client, render(ending, await app.voices.untrained())):
             return False
         await app.watch.told(ending)
         return True
+
+
+async def post_notice(client: Client, notice: discord.Embed) -> bool:
+    """Put a notice into the configured channel. False when there is none, or Discord did not let us."""
+    channel_id = client.app.settings.discord.channel_id
+    if channel_id is None:
+        return False
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            await client.get_partial_messageable(channel_id).send(
+                embed=notice, allowed_mentions=discord.AllowedMentions.none()
+            )
+    except DISCORD_FAILURES as error:
+        _log.warning("The owner could not be told (%s).", failure_in_words(error))
+        return False
+    return True
 
 
 def render(ending: Ending, untrained: Voice) -> discord.Embed:

@@ -19,7 +19,7 @@ from bot.errors import NothingToDo
 from bot.examples import Dataset
 from bot.pipeline import screening
 from bot.pipeline.screening import CategoryCount, Flagged, Screening
-from bot.screening import Act
+from bot.screening import Decision
 from bot.store import datasets
 from bot.store import screening as store
 from bot.store.database import Database
@@ -214,12 +214,16 @@ class Standing:
 
 async def standing(database: Database, dataset: Dataset) -> Standing:
     """Look up how the screening of a dataset ended."""
+    return standing_of(dataset, await store.skip_of(database, dataset.id))
+
+
+def standing_of(dataset: Dataset, skip: Decision | None) -> Standing:
+    """The same, where it is known already whether somebody decided to `skip` it."""
     if dataset.screened_with:
         return Standing(f"screened with {foreign(dataset.screened_with)}", is_settled=True)
-    for decided in reversed(await store.decisions(database, dataset.id)):
-        if decided.act is Act.SKIP:
-            who, when = foreign(decided.person.name), f"<t:{int(decided.at)}:D>"
-            return Standing(f"not screened: {who} decided so on {when}", is_settled=True)
+    if skip is not None:
+        who, when = foreign(skip.person.name), f"<t:{int(skip.at)}:D>"
+        return Standing(f"not screened: {who} decided so on {when}", is_settled=True)
     return Standing("not screened", is_settled=False)
 
 

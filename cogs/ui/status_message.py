@@ -1,0 +1,310 @@
+"""/status as a message: where everything stands, the jobs that can be cancelled, and the next step as a button."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Self
+
+import discord
+
+from bot.client import Client, gateway_state, is_permitted
+from bot.drafts import DraftState, UploadState
+from bot.errors import command_of
+from bot.jobs.runner import Job, JobState
+from bot.overview import Health, Overview, look
+from bot.tumblr.quota import Quota
+from bot.voices.kinds import KINDS
+from cogs.ui.budget_message import budget_warning
+from cogs.ui.buttons import explained, person
+from cogs.ui.draft_review import begin_review
+from cogs.ui.limits import BUTTON_LABEL, cut, embed, foreign
+from cogs.ui.next_step import NextStepButton
+from cogs.ui.screening_review import standing_of
+from cogs.ui.words import dollars, money, relative
+
+_NAME = 40
+_SENTENCE = 160
+_ERROR = 90
+_BLOGS = 3
+_PROBLEMS = 5
+_JOBS = 5
+_SILENT_AFTER = 60.0  # seconds without an answer to a heartbeat; Discord asks for one every 41
+_GIGABYTE = 1024**3
+_DONE, _BEGUN, _TO_COME = "●", "◐", "○"
+_AIMS = {
+    UploadState.DRAFT: "arrives as a draft",
+    UploadState.QUEUE: "goes into its queue",
+    UploadState.PUBLISHED: "is published at once",
+    UploadState.PRIVATE: "arrives as a private post",
+}
+_NEXT = {
+    "download": "download the posts of your blog.",
+    "examples": "turn the posts into training data.",
+    "moderate": "screen the training data. /generate works already, without training.",
+    "generate": "write some drafts.",
+    "review": "decide about the drafts that wait.",
+}
+Field = tuple[str, str, bool]
+
+
+async def status_message(client: Client, notice: str = "") -> tuple[discord.Embed, discord.ui.View]:
+    """The message as everything stands now; `notice` says what a press has just done."""
+    seen = await look(client.app)
+    return render(seen, _connection(client), client.app.settings.discord.guild_id, notice), _view(seen)
+
+
+def render(seen: Overview, connection: str, guild_id: int | None, notice: str = "") -> discord.Embed:
+    """Everything in one embed. `connection` says how the connection to Discord is."""
+    problems = [*seen.problems]
+    if seen.voice_problem:
+        problems.append(seen.voice_problem)
+    lines = [f"**{notice}**"] if notice else []
+    lines.append(_next(seen))
+    warning = budget_warning(seen.money, seen.budget)
+    if warning:
+        lines.append(f"{warning} /budget shows what it went to.")
+    fields: list[Field] = [("The stages", "\n".join(_stages(seen)), False)]
+    jobs = [*(_working(job, guild_id) for job in seen.working), *(_failed(job, guild_id) for job in seen.failed)]
+    fields.append(("At work", "\n".join(jobs[:_JOBS]) or "nothing", False))
+    fields += [
+        ("Drafts", _drafts(seen), True),
+        ("Voice", _voice(seen), True),
+        ("Destination", _destination(seen), True),
+        ("This month", _money(seen), True),
+        ("Tumblr", _tumblr(seen.quota, seen.held_until, seen.uploaded_today), True),
+        ("Health", _health(seen.health, connection), True),
+    ]
+    if problems:
+        shown = [f"- {foreign(cut(problem, _SENTENCE))}" for problem in problems[:_PROBLEMS]]
+        rest = len(problems) - _PROBLEMS
+        fields.insert(0, ("To see to", "\n".join(shown + ([f"and {rest} more"] if rest > 0 else [])), False))
+    return embed(
+        title="Where everything stands",
+        description="\n".join(lines),
+        fields=fields,
+        colour=discord.Colour.orange() if problems or warning else discord.Colour.blurple(),
+    )
+
+
+def _next(seen: Overview) -> str:
+    step = seen.next_step
+    if seen.is_next_at_work:
+        return f"Next: nothing to do but wait, /{command_of(step)} is at work."
+    if not seen.blogs and not seen.last_done:
+        return "Nothing is here yet. Use /download, or the button, to fetch the posts of your blog."
+    line = f"Next: {_NEXT[step]}"
+    if step == "generate" and not seen.is_trained:
+        line += " /finetune trains a voice of its own."
+    return line
+
+
+# --- the fields -----------------------------------------------------------------------------------------------
+
+
+def _stages(seen: Overview) -> Iterator[str]:
+    at_work = {job.kind for job in seen.working}
+
+    def stage(kind: str, text: str, at: float | None = None, *, is_done: bool) -> str:
+        mark = _BEGUN if kind in at_work else _DONE if is_done else _TO_COME
+        when = relative(at) if at is not None else ""
+        return " · ".join(part for part in (f"{mark} **{kind.capitalize()}**", text, when) if part)
+
+    yield stage("download", _posts(seen), seen.last_done.get("download"), is_done=seen.posts.valid > 0)
+    dataset = seen.dataset
+    if dataset is None:
+        yield stage("examples", "none yet", is_done=False)
+        yield stage("moderate", "nothing to screen yet", is_done=False)
+    else:
+        held_out = f", {dataset.held_out_count:,} held out" if dataset.held_out_count else ""
+        examples = f"number {dataset.id}: {dataset.training_count:,} examples{held_out}"
+        yield stage("examples", examples, dataset.created_at, is_done=True)
+        screening = standing_of(dataset, seen.skip)
+        screened_at = seen.last_done.get("moderate") if screening.is_settled else None
+        yield stage("moderate", cut(screening.words, _SENTENCE), screened_at, is_done=screening.is_settled)
+    trained = "a trained voice writes" if seen.is_trained else "no trained voice writes; that is optional"
+    yield stage("finetune", trained, seen.last_done.get("finetune"), is_done=seen.is_trained)
+    written = sum(count for state, count in seen.drafts.items() if state is not DraftState.REPLACED)
+    drafts = ("1 draft" if written == 1 else f"{written:,} drafts") if written else "none yet"
+    yield stage("generate", drafts, seen.last_done.get("generate"), is_done=written > 0)
+
+
+def _posts(seen: Overview) -> str:
+    if not seen.blogs:
+        return "no posts yet"
+    named = [
+        f"{foreign(cut(blog.name, _NAME))}: {blog.counts.all:,} posts, {blog.counts.valid:,} usable"
+        for blog in seen.blogs[:_BLOGS]
+    ]
+    rest = seen.blogs[_BLOGS:]
+    if rest:
+        named.append(f"{len(rest):,} more: {sum(blog.counts.all for blog in rest):,} posts")
+    return "; ".join(named)
+
+
+def _working(job: Job, guild_id: int | None) -> str:
+    progress = job.progress
+    parts = [f"/{command_of(job.kind)}", f"begun {relative(job.created_at)}"]
+    if job.state is JobState.CANCELLING:
+        parts.append("stopping")
+    elif progress is not None and progress.waiting_for is not None:
+        goes_on = f", goes on {relative(progress.wait_until)}" if progress.wait_until is not None else ""
+        parts.append(f"waits for {foreign(cut(progress.waiting_for, _NAME))}{goes_on}")
+    elif progress is not None and progress.total:
+        parts.append(f"{progress.done:,} of {progress.total:,} {foreign(progress.unit)}".strip())
+    return " · ".join([*parts, *_link(job, guild_id)])
+
+
+def _failed(job: Job, guild_id: int | None) -> str:
+    when = f" {relative(job.finished_at)}" if job.finished_at is not None else ""
+    parts = [f"/{command_of(job.kind)}", f"stopped{when}, and may go on"]
+    if job.error:
+        parts.append(foreign(cut(job.error, _ERROR)))
+    return " · ".join([*parts, *_link(job, guild_id)])
+
+
+def _link(job: Job, guild_id: int | None) -> Iterator[str]:
+    """A link to the job's message, where it has one."""
+    if job.message_id is not None and job.channel_id is not None and guild_id is not None:
+        yield f"[its message](https://discord.com/channels/{guild_id}/{job.channel_id}/{job.message_id})"
+
+
+def _drafts(seen: Overview) -> str:
+    counts = seen.drafts
+    lines = [f"{seen.waiting:,} waiting, {counts.get(DraftState.UPLOADED, 0):,} uploaded"]
+    under_way = counts.get(DraftState.APPROVED, 0) + counts.get(DraftState.UPLOADING, 0)
+    if under_way:
+        lines.append(f"{under_way:,} approved, on the way")
+    return "\n".join(lines)
+
+
+def _voice(seen: Overview) -> str:
+    voice = seen.voice
+    if voice is None:
+        return "none"
+    label = KINDS[voice.kind].label
+    kind = f"voice {voice.id}" if voice.name == label else f"{label}, voice {voice.id}"
+    lines = [foreign(cut(voice.name, 2 * _NAME)), kind]
+    if voice.shutdown_date is not None:
+        lines.append(f"last day: {voice.shutdown_date}")
+    return "\n".join(lines)
+
+
+def _destination(seen: Overview) -> str:
+    if not seen.destination:
+        return "not set"
+    return f"{foreign(cut(seen.destination, 2 * _NAME))}\n{_AIMS[seen.upload_state]}"
+
+
+def _money(seen: Overview) -> str:
+    lines = [f"{money(seen.money.used, seen.budget)} of {dollars(seen.money.limit)}"]
+    if seen.money.per_day:
+        lines.append(f"today {dollars(seen.money.today)} of {dollars(seen.money.per_day)}")
+    if seen.budget.per_run:
+        lines.append(f"a run at most {dollars(seen.budget.per_run)}")
+    return "\n".join(lines)
+
+
+def _tumblr(quota: Quota, held_until: float | None, uploaded_today: int) -> str:
+    lines: list[str] = []
+    if held_until is not None:
+        lines.append(f"takes no calls, goes on {relative(held_until)}")
+    for left, limit, name in (
+        (quota.hour_remaining, quota.hour_limit, "this hour"),
+        (quota.day_remaining, quota.day_limit, "this day"),
+    ):
+        if left is not None:
+            of = f" of {limit:,}" if limit is not None else ""
+            lines.append(f"{max(0, left):,}{of} calls left {name}")
+    posts = "1 post" if uploaded_today == 1 else f"{uploaded_today:,} posts"
+    lines.append(f"{posts} today (UTC)")
+    return "\n".join(lines)
+
+
+def _health(health: Health, connection: str) -> str:
+    lines = [f"running since {relative(health.started_at)}", connection]
+    if health.room is not None:
+        lines.append(f"{health.room / _GIGABYTE:,.1f} GB of disk left")
+    if health.last_backup is not None:
+        lines.append(f"last backup {relative(health.last_backup)}")
+    elif health.wants_backups:
+        lines.append("no backup yet")
+    return "\n".join(lines)
+
+
+def _connection(client: Client) -> str:
+    ready, silence = gateway_state(client)
+    if not ready:
+        return "connecting to Discord"
+    if silence is not None and silence > _SILENT_AFTER:
+        return f"Discord silent for {silence:,.0f} s"
+    return "connected to Discord"
+
+
+# --- the buttons ----------------------------------------------------------------------------------------------
+
+
+class StatusButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=r"status:(?P<action>refresh|review|cancel)(?::(?P<job>\d{1,15}))?",
+):
+    """Draws the message anew, begins a review of drafts, or cancels a job and draws the message anew."""
+
+    def __init__(self, action: str, label: str = "", job_id: int = 0, row: int | None = None) -> None:
+        self.action = action
+        self.job_id = job_id
+        is_next = action == "review"
+        super().__init__(
+            discord.ui.Button(
+                label=cut(label, BUTTON_LABEL) or action.capitalize(),
+                style=discord.ButtonStyle.primary if is_next else discord.ButtonStyle.secondary,
+                custom_id=f"status:{action}:{job_id}" if job_id else f"status:{action}",
+                row=row,
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(match["action"], job_id=int(match["job"] or 0))
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        return await is_permitted(interaction)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await explained(
+            interaction, self._review(interaction) if self.action == "review" else self._redraw(interaction)
+        )
+
+    async def _review(self, interaction: discord.Interaction[Client]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await begin_review(interaction)
+
+    async def _redraw(self, interaction: discord.Interaction[Client]) -> None:
+        await interaction.response.defer()
+        notice = await self._cancelled(interaction) if self.action == "cancel" else ""
+        shown, view = await status_message(interaction.client, notice)
+        await interaction.edit_original_response(embed=shown, view=view)
+
+    async def _cancelled(self, interaction: discord.Interaction[Client]) -> str:
+        """Cancel the job, and say what came of it."""
+        app = interaction.client.app
+        before = await app.runner.get(self.job_id)
+        if before is None or (before.state.is_final and before.state is not JobState.FAILED):
+            return "That job has already ended."
+        await app.cancel_job(self.job_id, person(interaction), failed_too=True)
+        return f"/{command_of(before.kind)} is cancelled. What was done until now is kept."
+
+
+def _view(seen: Overview) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    if seen.next_step == "review":
+        view.add_item(StatusButton("review", "Review drafts", row=0))
+    elif not seen.is_next_at_work:
+        view.add_item(NextStepButton(seen.next_step))
+    view.add_item(StatusButton("refresh", row=0))
+    # One job of each kind at most: with those of a later version too they fit into the rows that are left.
+    for number, job in enumerate([*seen.working, *seen.failed][:20]):
+        view.add_item(StatusButton("cancel", f"Cancel /{command_of(job.kind)}", job.id, row=1 + number // 5))
+    return view
