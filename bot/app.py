@@ -61,6 +61,7 @@ from bot.store.audit import record
 from bot.store.consents import Consent
 from bot.store.database import Database
 from bot.store.purge import Purged
+from bot.store.spending import Standing
 from bot.training import Offer, TrainingState
 from bot.tumblr.identifiers import parse_identifier
 from bot.tumblr.quota import MINUTE_CALLS, Governor
@@ -106,8 +107,7 @@ class WritingPlan:
     offer_id: int | None = None
     voice: str = ""
     estimate: Estimate | None = None
-    left: float = 0.0
-    """What the budget has left this month."""
+    money: Standing | None = None
 
 
 class App:
@@ -405,9 +405,9 @@ class App:
         now = self.clock()
         async with self.database.write() as connection:
             offer_id = await jobs.add_job_offer(connection, "generate", parameters, now=now)
-        limit = self.settings.budget.monthly_limit + await spending.allowed_this_month(self.database, now)
-        left = limit - await spending.used_this_month(self.database, now)
-        return WritingPlan(count, offer_id, desk.voice.name, estimate, left)
+        budget = self.settings.budget
+        money = await spending.standing(self.database, budget.monthly_limit, budget.caps, now)
+        return WritingPlan(count, offer_id, desk.voice.name, estimate, money)
 
     async def start_writing(self, offer_id: int, person: Person, channel_id: int | None) -> Job:
         """Begin what was offered.

@@ -19,6 +19,7 @@ from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost, stor
 from bot.store import jobs, spending, voices
 from bot.store.audit import record
 from bot.store.database import Database
+from bot.store.spending import Standing
 from bot.training import Offer, Training, TrainingState, Voice, VoiceKind
 from bot.voices.kinds import KINDS, api_of, kind_of
 from bot.voices.protocol import Pausable, Trainer, Writer
@@ -40,8 +41,7 @@ class Terms:
     price: str
     """Where the price comes from, in words."""
     shutdown_date: date | None
-    used: float
-    limit: float
+    money: Standing
 
 
 class VoiceDesk:
@@ -164,8 +164,7 @@ class VoiceDesk:
             settings.job_id,
             _price_in_words(model, own_price),
             await self._shutdown_date(model, base_url),
-            await spending.used_this_month(self._database, now),
-            settings.budget.monthly_limit + await spending.allowed_this_month(self._database, now),
+            await spending.standing(self._database, settings.budget.monthly_limit, settings.budget.caps, now),
         )
 
     async def _shutdown_date(self, model: str, base_url: str) -> date | None:

@@ -21,6 +21,11 @@ LAST_PART = 0.2
 """The share of a budget that is left when people are warned."""
 
 
+def is_low(left: float, limit: float) -> bool:
+    """Whether the last part of a budget has begun. Without a limit, or with one of nothing, there is none."""
+    return limit > 0 and left <= LAST_PART * limit
+
+
 def month_start(now: float) -> float:
     """The first moment of the calendar month (UTC) that `now` lies in; both in unix seconds."""
     return datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
@@ -129,13 +134,22 @@ class Standing:
         """What the day's cap leaves; None without one."""
         return max(0.0, self.per_day - self.today) if self.per_day else None
 
+    def tightest(self, per_run: float) -> tuple[Cap, float]:
+        """The cap that a new run meets first, and what that leaves it; `per_run` is 0 without one of its own."""
+        caps = [(Cap.MONTH, self.left)]
+        if self.left_today is not None:
+            caps.append((Cap.DAY, self.left_today))
+        if per_run:
+            caps.append((Cap.RUN, per_run))
+        return min(caps, key=lambda each: each[1])
+
     @property
     def is_month_low(self) -> bool:
-        return self.limit > 0 and self.left <= LAST_PART * self.limit
+        return is_low(self.left, self.limit)
 
     @property
     def is_day_low(self) -> bool:
-        return self.left_today is not None and self.left_today <= LAST_PART * self.per_day
+        return self.left_today is not None and is_low(self.left_today, self.per_day)
 
 
 @dataclass(frozen=True, slots=True)

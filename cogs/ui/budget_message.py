@@ -7,12 +7,42 @@ from collections.abc import Sequence
 import discord
 
 from bot.config import BudgetSettings
-from bot.store.spending import Part, Standing
+from bot.errors import Cap
+from bot.store.spending import Part, Standing, is_low
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.words import dollars, money
 
 _LINES = 6  # of names that are escaped in full, a field takes no more
 _NAME = 40
+
+
+_ENDS = {Cap.MONTH: "this month", Cap.DAY: "today (UTC)", Cap.RUN: "for one run"}
+
+
+def left_for_run(standing: Standing, budget: BudgetSettings) -> str:
+    """What a run that begins now may cost, and which cap says so: the one that it would meet first."""
+    cap, left = standing.tightest(budget.per_run)
+    if cap is Cap.RUN:
+        return f"at most {money(left, budget)} {_ENDS[cap]}, as `per_run` says"
+    limit = standing.limit if cap is Cap.MONTH else standing.per_day
+    return f"{money(left, budget)} of {dollars(limit)} left {_ENDS[cap]}"
+
+
+def run_notes(cost: float, standing: Standing, budget: BudgetSettings, consequence: str) -> list[str]:
+    """What to know before a run of this cost: that it is too much, with the `consequence`, or that little is left."""
+    cap, left = standing.tightest(budget.per_run)
+    notes: list[str] = []
+    if cost > left:
+        what = "the budget has left" if cap is not Cap.RUN else "the budget allows"
+        notes.append(f"This is more than {what} {_ENDS[cap]}, as `{cap}` says: {consequence}")
+    warning = budget_warning(standing, budget)
+    return [*notes, warning] if warning else notes
+
+
+def run_warning(spent: float, budget: BudgetSettings) -> str:
+    """The same as `budget_warning`, of what one run has left of its own cap."""
+    left = max(0.0, budget.per_run - spent)
+    return f"Little is left of this run's budget: {money(left, budget)}." if is_low(left, budget.per_run) else ""
 
 
 def budget_warning(standing: Standing, budget: BudgetSettings) -> str:

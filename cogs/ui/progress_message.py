@@ -19,8 +19,10 @@ import discord
 from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.jobs.runner import Job, JobState
 from bot.progress import Preview, Progress
+from bot.store import spending
 from bot.store.database import carry_through
 from cogs.ui.allow_button import allow_view
+from cogs.ui.budget_message import budget_warning, run_warning
 from cogs.ui.charts import loss_curve
 from cogs.ui.choice_buttons import choice_view
 from cogs.ui.comparison_message import comparison_result
@@ -46,6 +48,7 @@ _DEADLINE = 30.0  # seconds for one message
 _REDRAWN = 10.0  # times the usual pause: a picture is uploaded anew each time
 _PICTURES = {"finetune": "loss.png", "examples": "dataset.png"}
 _BESIDE = 24  # characters of a fact that still fit beside another one
+_PAID = frozenset({"finetune", "generate", "compare"})
 _STOPPED = {"finetune": "Stopped. The training is cancelled at its service as well."}
 _TITLES = {
     "download": "Downloading posts",
@@ -143,7 +146,8 @@ class ProgressMessages:
         try:
             # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
             result = await self._result(job, drawn)
-            await carry_through(self._edit_or_send(job, render(job, speed, result), channel_id, result, drawn))
+            shown = render(job, speed, result, await self._warning(job))
+            await carry_through(self._edit_or_send(job, shown, channel_id, result, drawn))
         except DISCORD_FAILURES as error:
             _log.warning("The progress of job %d could not be shown (%s).", job.id, failure_in_words(error))
             return False
@@ -166,6 +170,16 @@ class ProgressMessages:
         if (dataset_id := _dataset_id(job)) is not None:
             return await dataset_result(app.database, app.settings, dataset_id)
         return None
+
+    async def _warning(self, job: Job) -> str:
+        """That little is left of a budget that this job draws on; "" where enough is, or it costs nothing."""
+        if job.kind not in _PAID:
+            return ""
+        app = self._client.app
+        budget = app.settings.budget
+        standing = await spending.standing(app.database, budget.monthly_limit, budget.caps, app.clock())
+        spent = await spending.spent_on_job(app.database, job.id) if budget.per_run else 0.0
+        return " ".join(filter(None, (run_warning(spent, budget), budget_warning(standing, budget))))
 
     async def _loss_picture(self, job: Job, drawn: _Drawn) -> bytes | None:
         """The loss curve of a training, drawn anew now and then; None where there is nothing to draw it with."""
@@ -242,10 +256,11 @@ class ProgressMessages:
         return True
 
 
-def render(job: Job, speed: Speed, result: Result | None = None) -> discord.Embed:
+def render(job: Job, speed: Speed, result: Result | None = None, warning: str = "") -> discord.Embed:
     """A job as people see it: title, bar, counts, rate, time left, what it waits for, the post in hand.
 
-    Once it has ended, its `result` takes the place of the facts and the post that it gave itself.
+    Once it has ended, its `result` takes the place of the facts and the post that it gave itself. The `warning` is of
+    money, and has no place where that has ended the job already.
     """
     progress = job.progress or Progress(0, None, "Starting.")
     lines = [foreign(progress.line)]
@@ -264,6 +279,8 @@ def render(job: Job, speed: Speed, result: Result | None = None) -> discord.Embe
                 lines.append(f"Done until then: {_count(progress.done, progress.unit)}. It is kept.")
         case JobState.SUCCEEDED:
             lines += result.lines if result is not None else ()
+    if warning and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+        lines.append(warning)
     if result is not None and result.fields:
         fields += result.fields
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import discord
@@ -18,7 +18,7 @@ from bot.voices.kinds import KINDS
 from cogs.ui.budget_message import budget_warning
 from cogs.ui.buttons import explained, person
 from cogs.ui.draft_review import begin_review
-from cogs.ui.limits import BUTTON_LABEL, cut, embed, foreign
+from cogs.ui.limits import BUTTON_LABEL, cut, embed, foreign, length
 from cogs.ui.next_step import NextStepButton
 from cogs.ui.screening_review import standing_of
 from cogs.ui.words import dollars, money, relative
@@ -27,8 +27,8 @@ _NAME = 40
 _SENTENCE = 160
 _ERROR = 90
 _BLOGS = 3
-_PROBLEMS = 5
-_JOBS = 5
+_PROBLEMS_ROOM = 700  # as Discord counts; all fields together must leave room for the description
+_JOBS_ROOM = 950
 _SILENT_AFTER = 60.0  # seconds without an answer to a heartbeat; Discord asks for one every 41
 _GIGABYTE = 1024**3
 _DONE, _BEGUN, _TO_COME = "●", "◐", "○"
@@ -66,7 +66,7 @@ def render(seen: Overview, connection: str, guild_id: int | None, notice: str = 
         lines.append(f"{warning} /budget shows what it went to.")
     fields: list[Field] = [("The stages", "\n".join(_stages(seen)), False)]
     jobs = [*(_working(job, guild_id) for job in seen.working), *(_failed(job, guild_id) for job in seen.failed)]
-    fields.append(("At work", "\n".join(jobs[:_JOBS]) or "nothing", False))
+    fields.append(("At work", _fitting(jobs, _JOBS_ROOM) or "nothing", False))
     fields += [
         ("Drafts", _drafts(seen), True),
         ("Voice", _voice(seen), True),
@@ -76,15 +76,24 @@ def render(seen: Overview, connection: str, guild_id: int | None, notice: str = 
         ("Health", _health(seen.health, connection), True),
     ]
     if problems:
-        shown = [f"- {foreign(cut(problem, _SENTENCE))}" for problem in problems[:_PROBLEMS]]
-        rest = len(problems) - _PROBLEMS
-        fields.insert(0, ("To see to", "\n".join(shown + ([f"and {rest} more"] if rest > 0 else [])), False))
+        shown = [f"- {foreign(cut(problem, _SENTENCE))}" for problem in problems]
+        fields.insert(0, ("To see to", _fitting(shown, _PROBLEMS_ROOM), False))
     return embed(
         title="Where everything stands",
         description="\n".join(lines),
         fields=fields,
         colour=discord.Colour.orange() if problems or warning else discord.Colour.blurple(),
     )
+
+
+def _fitting(lines: Sequence[str], room: int) -> str:
+    """The lines that fit, whole, and how many are left out: half a link would be none."""
+    taken = 0
+    for number, line in enumerate(lines):
+        taken += length(line) + 1
+        if taken > room:
+            return "\n".join([*lines[:number], f"and {len(lines) - number:,} more"])
+    return "\n".join(lines)
 
 
 def _next(seen: Overview) -> str:

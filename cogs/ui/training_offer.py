@@ -7,10 +7,11 @@ import discord
 from bot.client import Client
 from bot.language.endpoint import service_name
 from bot.voice_desk import Terms
+from cogs.ui.budget_message import left_for_run, run_notes
 from cogs.ui.limits import embed, foreign
 from cogs.ui.offer_button import offer_view
 from cogs.ui.screening_review import standing
-from cogs.ui.words import dollars, money
+from cogs.ui.words import money
 
 _CLOSING = "OpenAI takes no fine-tuning from new customers, and from nobody after 2027-01-06."
 
@@ -41,7 +42,6 @@ def _render(terms: Terms, screening: str, interaction: discord.Interaction[Clien
     offer, dataset = terms.offer, terms.dataset
     budget = interaction.client.app.settings.budget
     service = service_name(offer.base_url)
-    left = terms.limit - terms.used
     ends = "no end is announced" if terms.shutdown_date is None else f"the service stops it on {terms.shutdown_date}"
     fields = [
         ("Examples", f"{dataset.training_count:,}, and {dataset.held_out_count:,} held out", True),
@@ -50,14 +50,14 @@ def _render(terms: Terms, screening: str, interaction: discord.Interaction[Clien
         ("Model", f"{foreign(offer.model)}; {ends}", True),
         ("Training", f"{dataset.tokens:,} tokens × {offer.epochs} epochs", True),
         ("Cost", f"about {money(offer.cost, budget)}, an estimate, at {terms.price}", True),
-        ("Budget", f"{money(max(0.0, left), budget)} of {dollars(terms.limit)} left this month", True),
+        ("Budget", left_for_run(terms.money, budget), True),
     ]
     if offer.suffix:
         fields.append(("Suffix", foreign(offer.suffix), True))
     if not offer.activate:
         fields.append(("Afterwards", "the voice that writes now goes on writing", True))
-    if offer.cost > left:
-        fields.append(("Please note", "This is more than the budget has left, so it will not be begun.", False))
+    notes = run_notes(offer.cost, terms.money, budget, "it will not be begun.")
+    fields += [("Please note", note, False) for note in notes]
     return embed(
         title=f"Train a voice on dataset {dataset.id}?",
         description=_what_the_button_does(terms.service_job_id, service),

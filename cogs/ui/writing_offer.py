@@ -6,6 +6,7 @@ import discord
 
 from bot.app import WritingPlan
 from bot.config import BudgetSettings
+from cogs.ui.budget_message import left_for_run, run_notes
 from cogs.ui.limits import embed, foreign
 from cogs.ui.words import money
 
@@ -17,10 +18,11 @@ def offer_embed(plan: WritingPlan, budget: BudgetSettings) -> discord.Embed:
     fields = [
         ("Voice", foreign(plan.voice), True),
         ("Cost", f"about {money(dollars, budget)} for about {tokens:,} tokens, an estimate", True),
-        ("Budget", f"{money(max(0.0, plan.left), budget)} left this month", True),
     ]
-    if dollars > plan.left:
-        fields.append(("Please note", "This is more than the budget has left: the run will stop there and ask.", False))
+    if plan.money is not None:
+        fields.append(("Budget", left_for_run(plan.money, budget), True))
+        notes = run_notes(dollars, plan.money, budget, "the run will stop there.")
+        fields += [("Please note", note, False) for note in notes]
     return embed(
         title=f"Write {plan.count:,} drafts?",
         description="Nothing is paid for before you press the button. Texts that are written anew, and tags,"
