@@ -215,6 +215,34 @@ VOICES = {
 """Each sentence under "Voices and drafts", and the tests that fail when it stops being true."""
 
 BACKUP, RETENTION = "tests/test_backup.py", "tests/pipeline/test_retention.py"
+BUDGET = "tests/cogs/test_budget.py"
+EDITS, KEYS = "tests/cogs/test_settings_edits.py", "tests/cogs/test_config_secret.py"
+SETTINGS_AND_MONEY = {
+    "Edited by hand.": [(EDITS, "test_an_edit_takes_effect_and_is_told_and_recorded")],
+    "An edit of `config.toml` is noticed while the bot runs: what is allowed takes effect, what needs a restart or is wrong "
+    "is said in the channel, and where a value is wrong the old one stays.": [
+        (EDITS, "test_an_edit_takes_effect_and_is_told_and_recorded"),
+        (EDITS, "test_what_needs_a_restart_or_is_overruled_is_said_so"),
+        (EDITS, "test_what_is_wrong_is_told_once_in_the_models_words_and_the_old_value_stays"),
+    ],
+    "Secrets.": [(KEYS, "test_secrets_are_the_owners_alone")],
+    "`/config secret` never shows one.": [(KEYS, "test_a_key_is_replaced_used_at_once_and_shown_nowhere")],
+    "A key for a model service that the service does not accept changes nothing; another one is used at once.": [
+        (KEYS, "test_a_key_is_replaced_used_at_once_and_shown_nowhere")
+    ],
+    "The last fifth.": [(BUDGET, "test_the_owner_is_told_once_of_each_month_and_day")],
+    "When a fifth of the month's or the day's budget is left, the owner is told once, and the offers and progress of "
+    "`/finetune` and `/generate` say so.": [
+        (BUDGET, "test_the_owner_is_told_once_of_each_month_and_day"),
+        (BUDGET, "test_offers_name_the_cap_that_binds_and_warn_in_the_last_fifth"),
+        (BUDGET, "test_the_progress_of_what_costs_warns_in_the_last_fifth"),
+    ],
+    "An offer names the cap that a run would meet first.": [
+        (BUDGET, "test_offers_name_the_cap_that_binds_and_warn_in_the_last_fifth")
+    ],
+}
+"""Each sentence under "Settings and money", and the tests that fail when it stops being true."""
+
 BACKUPS = {
     "Whole.": [(BACKUP, "test_what_is_in_it_and_what_never_is")],
     "`python3 -m bot backup` makes a zip of the database, the training data, the custom prompts and `config.toml`, while the "
@@ -432,6 +460,7 @@ PARTS = {
     "Backups": BACKUPS,
     "Setting up": SETTING_UP,
     "Your data": YOUR_DATA,
+    "Settings and money": SETTINGS_AND_MONEY,
 }
 """The parts of the README whose every sentence has its tests."""
 

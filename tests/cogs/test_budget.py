@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,20 @@ from bot.config import Settings
 from bot.demo.world import World
 from bot.drafts import Person
 from bot.store import spending
-from tests.cogs.acts import answer, buttons, line, outcome, rows, said, small_world, stage, up_to
+from tests.cogs.acts import (
+    QUICK,
+    answer,
+    buttons,
+    line,
+    outcome,
+    pause,
+    rows,
+    said,
+    shown_with,
+    small_world,
+    stage,
+    up_to,
+)
 
 
 async def spend(world: World, dollars: float, *, purpose: str = "writing", model: str = "m", days: float = 0) -> int:
@@ -77,6 +91,73 @@ async def test_the_last_fifth_of_a_day_warns_too(tmp_path: Path):
         assert "Today (UTC): $0.00 of $1.00; $1.00 left" in await shown(world)
         await spend(world, 0.9)
         assert "Little is left of today's budget (UTC): $0.1" in await shown(world)
+
+
+async def test_offers_name_the_cap_that_binds_and_warn_in_the_last_fifth(tmp_path: Path):
+    async with small_world(tmp_path, clock=lambda: MIDDLE) as world:
+        await up_to(world, "moderate")  # the SDK is loaded then, and not while a person waits
+
+        async def offers(**budget: float) -> list[str]:
+            world.app.settings = capped(**budget)(world.app.settings)
+            written = await world.owner.slash(world.channel, "generate", count=50)
+            return [said(written), said(await world.owner.slash(world.channel, "finetune"))]
+
+        for text in await offers():
+            assert "Budget: $20.00 of $20.00 left this month" in text
+            assert "Please note" not in text
+        for text in await offers(per_day=0.002):
+            assert "Budget: $0.0020 of $0.0020 left today (UTC)" in text
+        for text in await offers(per_run=0.001):
+            assert "Budget: at most $0.0010 for one run, as `per_run` says" in text
+        write, train = await offers(per_run=0.00001)
+        assert "more than the budget allows for one run, as `per_run` says: the run will stop there." in write
+        assert "more than the budget allows for one run, as `per_run` says: it will not be begun." in train
+        await spend(world, 17.0)
+        for text in await offers(per_run=0.0, per_day=0.0):
+            assert "Budget: $3.00 of $20.00 left this month" in text
+            assert "Please note: Little is left of this month's budget: $3.00." in text
+
+
+async def test_the_progress_of_what_costs_warns_in_the_last_fifth(tmp_path: Path):
+    async with small_world(tmp_path, clock=lambda: MIDDLE) as world:
+        assert "Little is left" not in line(await stage(world, "download"))
+        assert "Little is left" not in line(await stage(world, "generate", count=1))
+        await spend(world, 17.0)
+        assert "Little is left" not in line(await stage(world, "download"))  # it costs nothing
+        assert "Little is left of this month's budget: $" in line(await stage(world, "generate", count=1))
+        spent = await spending.spent_on_job(world.app.database, 4)
+        world.app.settings = capped(monthly_limit=100.0, per_run=spent * 1.1)(world.app.settings)
+        shown = line(await stage(world, "generate", count=1))
+        assert "Little is left of this run's budget: " in shown or "This would pass the budget of a run" in shown
+
+
+async def test_the_owner_is_told_once_of_each_month_and_day(tmp_path: Path):
+    title, now = "Little is left of the budget", [MIDDLE]
+    pace = replace(QUICK, notice_look=0.05)
+    limits = capped(monthly_limit=10.0, per_day=2.0)
+    async with small_world(tmp_path, posts=0, clock=lambda: now[0], pace=pace, configure=limits) as world:
+
+        async def told(number: int) -> str:
+            shown = await world.until(lambda: found if len(found := shown_with(world, title)) >= number else None)
+            await pause(0.2)
+            assert len(shown_with(world, title)) == number
+            return line(shown[-1])
+
+        await spend(world, 1.0)
+        await pause(0.2)
+        assert not shown_with(world, title)
+        await spend(world, 0.7)
+        first = await told(1)
+        assert "Little is left of today's budget (UTC): $0.30." in first
+        assert "this month" not in first
+        await world.restart()
+        now[0] += 86_400
+        await spend(world, 7.0)
+        second = await told(2)
+        assert "Little is left of this month's budget: $1.30. Little is left of today's budget (UTC): $0.00." in second
+        now[0] += 30 * 86_400
+        await spend(world, 9.5)
+        await told(3)
 
 
 async def test_a_limit_of_nothing_is_said(tmp_path: Path):

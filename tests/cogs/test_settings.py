@@ -9,9 +9,10 @@ import pytest
 from simcord.results import InteractionResult
 
 from bot.app import App
-from bot.config import NEEDS_RESTART, load_settings, options, stays_on_machine
+from bot.config import NEEDS_RESTART, load_settings, option_text, options, stays_on_machine
 from bot.demo.world import World
 from bot.store.audit import newest_acts
+from cogs.ui.option_values import as_typed
 from tests.cogs.acts import REFUSAL, answer, buttons, everything, forged, rows, said
 from tests.cogs.acts import together as at_once
 
@@ -321,3 +322,37 @@ async def test_names_are_offered_by_their_beginning_first_and_secrets_only_to_be
 async def test_a_stranger_is_refused(small: World):
     result = await small.stranger.slash(small.channel, "config show")
     assert said(result).startswith(REFUSAL)
+
+
+# --- values that are offered --------------------------------------------------------------------------------------
+
+
+async def test_values_are_offered_as_it_is_and_the_default_first_and_each_is_taken(small: World):
+    async def offered(option: str, typed: str = "", actor: Any = small.owner) -> list[tuple[str, str]]:
+        found = await actor.autocomplete(small.channel, "config set", "value", typed, option=option)
+        return [(choice["name"], choice["value"]) for choice in found]
+
+    assert await offered("draft_count") == [("3 (as it is)", "3"), ("10 (the default)", "10")]
+    assert await offered("include_answers") == [("false (as it is, the default)", "false"), ("true", "true")]
+    states = [value for _, value in await offered("tumblr.upload_state")]
+    assert states == ["draft", "queue", "published", "private"]
+    assert len(await offered("review.reminder_hour")) == 25
+    assert [value for _, value in await offered("openai.generation.model", "luna")] == ["gpt-6-luna"]
+    assert "gpt-4.1" in [value for _, value in await offered("base_model")]
+    assert "gpt-6-luna" not in [value for _, value in await offered("base_model")]
+    await small.owner.slash(small.channel, "connect show")  # asks Tumblr for the blogs of the account
+    blogs = [value for _, value in await offered("download_blog_identifiers")]
+    assert blogs[0] == small.blog_name
+    assert await offered("download_blog_identifiers", "other, light") == [
+        (f"other {small.blog_name}", f"other {small.blog_name}")
+    ]
+    for name in ("openai.api_key", "openai.base_url", "no such option"):
+        assert await offered(name) == []
+    assert await offered("draft_count", actor=small.reviewer) == []
+    assert await offered("draft_count", actor=small.stranger) == []
+    # Whatever is offered as it is, is taken as that.
+    for option in options().values():
+        if not option.is_secret and not stays_on_machine(option):
+            typed = as_typed(option_text(small.app.settings, option.name))
+            change_to_the_same = await small.app.options.offer(option.name, typed)
+            assert change_to_the_same.after == change_to_the_same.before, option.name
