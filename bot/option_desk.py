@@ -228,12 +228,17 @@ def _changeable(name: str) -> Option:
     if option.is_secret:
         raise OptionRefused(
             f"`{option.name}` is a secret, and secrets are not typed into commands: Discord keeps those.",
-            f"Where it belongs: {secret_places(option)}.",
+            f"/config secret shows how it is replaced. Where it belongs: {secret_places(option)}.",
         )
     if stays_on_machine(option):
         raise OptionRefused(
             f"{option.name} is not changed from Discord: it decides where keys and files go, or who owns the bot.",
-            f"Set it in config.toml or as {option.variable}, then start the bot again.",
+            f"Set it in config.toml or as {option.variable}"
+            + (
+                ", then start the bot again."
+                if option.name in NEEDS_RESTART
+                else "; an edit of the file is noticed, and takes effect at once."
+            ),
         )
     return option
 

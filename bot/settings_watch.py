@@ -21,8 +21,8 @@ from bot.config import (
     option_text,
     options,
     parse_options,
+    places,
     read_options,
-    secrets_elsewhere,
     with_options,
 )
 from bot.drafts import Person
@@ -152,11 +152,9 @@ class SettingsWatch:
             return Edit(problems=error.problems), {}, {}
         said = _with_defaults(written)
         changed = [name for name in said if not _is_same(self._seen.get(name), said[name])]
-        elsewhere = secrets_elsewhere(name for name in changed if name in options())
-        elsewhere |= {
-            name: f"{options()[name].flag} on the command line" for name in changed if name in self._overrides
-        }
         settings, values = self._settings(), dict[str, object]()
+        found = places(settings, self._path, self._overrides)
+        elsewhere = {name: found[name] for name in changed if found.get(name, self._path.name) != self._path.name}
         used: list[Changed] = []
         later: list[Changed] = []
         for name in changed:

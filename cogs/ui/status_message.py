@@ -13,7 +13,6 @@ from bot.drafts import DraftState, UploadState
 from bot.errors import command_of
 from bot.jobs.runner import Job, JobState
 from bot.overview import Health, Overview, look
-from bot.tumblr.quota import Quota
 from bot.voices.kinds import KINDS
 from cogs.ui.budget_message import budget_warning
 from cogs.ui.buttons import explained, person
@@ -72,7 +71,7 @@ def render(seen: Overview, connection: str, guild_id: int | None, notice: str = 
         ("Voice", _voice(seen), True),
         ("Destination", _destination(seen), True),
         ("This month", _money(seen), True),
-        ("Tumblr", _tumblr(seen.quota, seen.held_until, seen.uploaded_today), True),
+        ("Tumblr", _tumblr(seen), True),
         ("Health", _health(seen.health, connection), True),
     ]
     if problems:
@@ -214,18 +213,19 @@ def _money(seen: Overview) -> str:
     return "\n".join(lines)
 
 
-def _tumblr(quota: Quota, held_until: float | None, uploaded_today: int) -> str:
+def _tumblr(seen: Overview) -> str:
+    quota = seen.quota
     lines: list[str] = []
-    if held_until is not None:
-        lines.append(f"takes no calls, goes on {relative(held_until)}")
-    for left, limit, name in (
-        (quota.hour_remaining, quota.hour_limit, "this hour"),
-        (quota.day_remaining, quota.day_limit, "this day"),
+    if seen.held_until is not None:
+        lines.append(f"takes no calls, goes on {relative(seen.held_until)}")
+    for left, limit, resets_at, name in (
+        (quota.hour_remaining, quota.hour_limit, quota.hour_resets_at, "this hour"),
+        (quota.day_remaining, quota.day_limit, quota.day_resets_at, "this day"),
     ):
-        if left is not None:
+        if left is not None and (resets_at is None or resets_at > seen.at):
             of = f" of {limit:,}" if limit is not None else ""
             lines.append(f"{max(0, left):,}{of} calls left {name}")
-    posts = "1 post" if uploaded_today == 1 else f"{uploaded_today:,} posts"
+    posts = "1 post" if seen.uploaded_today == 1 else f"{seen.uploaded_today:,} posts"
     lines.append(f"{posts} today (UTC)")
     return "\n".join(lines)
 
