@@ -75,16 +75,21 @@ async def test_what_is_wrong_is_told_once_in_the_models_words_and_the_old_value_
     assert (edited.app.settings.draft_count, edited.app.settings.post_limit) == (10, 9)
     status = said(await edited.owner.slash(edited.channel, "status"))
     assert "config.toml, not in effect: draft\\_count" in status
+    # Another edit says nothing more of what was told already.
+    edit(edited, "\npost_limit = 9\n", "\npost_limit = 8\n")
+    second = await told(edited, 2)
+    assert "**post\\_limit** 8, before: 9" in second
+    assert "draft\\_count" not in second
     # It is not TOML at all; then it is whole again.
     whole = config(edited).read_text("utf-8")
     config(edited).write_text(whole + "\n[[[\n", "utf-8")
-    assert "it is not TOML" in await told(edited, 2)
-    assert edited.app.settings.post_limit == 9
+    assert "it is not TOML" in await told(edited, 3)
+    assert edited.app.settings.post_limit == 8
     config(edited).write_text(whole.replace("'many'", "10").replace("tags_chanse = 1\n", ""), "utf-8")
     await edited.until(lambda: not edited.app.settings_watch.problems)
     await pause()
-    assert len(shown_with(edited, TITLE)) == 2
-    assert await rows(edited, ACTS) == [("the file", "post_limit", "0", "9")]
+    assert len(shown_with(edited, TITLE)) == 3
+    assert [tuple(act[2:]) for act in await rows(edited, ACTS)] == [("0", "9"), ("9", "8")]
 
 
 async def test_what_needs_a_restart_or_is_overruled_is_said_so(edited: World, monkeypatch: pytest.MonkeyPatch):
