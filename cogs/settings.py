@@ -12,11 +12,12 @@ from bot.errors import OptionRefused
 from bot.option_desk import OfferedChange
 from bot.permissions import Level
 from cogs.ui.complete import complete_options
+from cogs.ui.items import add_forms
 from cogs.ui.limits import foreign
 from cogs.ui.option_buttons import OptionButton, option_view
 from cogs.ui.option_message import explained_message, offered_message, overview_message
 from cogs.ui.option_values import complete_values
-from cogs.ui.secret_buttons import SecretButton, receive_secret_form, secret_message, secret_view
+from cogs.ui.secret_buttons import SECRET_FORM, SecretButton, secret_message, secret_view
 from cogs.ui.watch_notices import WatchNotices
 
 _OPTION = app_commands.Range[str, 1, 100]
@@ -69,10 +70,10 @@ class SettingsCog(commands.Cog):
             raise _harmless(error) from None
         await _preview(interaction, offered)
 
+    @needs(Level.OWNER)
     @config.command(name="secret", description="See whether a secret is set, try it, or replace it. None is shown.")
     @app_commands.describe(name="The secret.")
     async def secret(self, interaction: discord.Interaction[Client], name: _OPTION) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         try:
             standing = await interaction.client.app.secrets.standing(name)
@@ -80,25 +81,16 @@ class SettingsCog(commands.Cog):
             raise _harmless(error) from None
         await interaction.followup.send(embed=secret_message(standing), view=secret_view(standing), ephemeral=True)
 
-    @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction[Client]) -> None:
-        if interaction.type is discord.InteractionType.modal_submit:
-            await receive_secret_form(interaction)
-
     @secret.autocomplete("name")
     async def _complete_secrets(
-        self, interaction: discord.Interaction[Client], typed: str
+        self, _interaction: discord.Interaction[Client], typed: str
     ) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         return complete_options(typed, (option.name for option in options().values() if option.is_secret))
 
     @set_value.autocomplete("value")
     async def _complete_value(
         self, interaction: discord.Interaction[Client], typed: str
     ) -> list[app_commands.Choice[str]]:
-        if not interaction.client.owns(interaction.user):
-            return []
         return await complete_values(interaction.client.app, str(interaction.namespace.option or ""), typed)
 
     @show.autocomplete("option")
@@ -132,6 +124,7 @@ async def _preview(interaction: discord.Interaction[Client], offered: OfferedCha
 
 async def setup(client: Client) -> None:
     client.add_dynamic_items(OptionButton, SecretButton)
+    add_forms(client, SECRET_FORM)
     await client.add_cog(SettingsCog())
     app = client.app
     app.background.spawn("notices of money and settings", WatchNotices(client, every=app.pace.notice_look).keep())

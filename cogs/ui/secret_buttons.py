@@ -10,18 +10,18 @@ from typing import Any, Self
 
 import discord
 
-from bot.client import Client, is_permitted, require_owner
+from bot.client import Client
 from bot.config import secret_places
 from bot.errors import OptionRefused
+from bot.permissions import Level
 from bot.secret_desk import SecretStanding
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.connecting import ConnectButton
-from cogs.ui.forms import form_values
+from cogs.ui.items import DurableButton, Form, view_of
 from cogs.ui.limits import MODAL_TITLE, cut, embed, foreign
 from cogs.ui.words import relative
 
 _NAME = r"(?P<name>[a-z_.]{1,60})"
-_FORM = re.compile(rf"secret:{_NAME}:form")
 _LONGEST = 500
 
 
@@ -39,7 +39,7 @@ def secret_message(standing: SecretStanding) -> discord.Embed:
 
 def secret_view(standing: SecretStanding) -> discord.ui.View:
     """A row with what can be done about it here."""
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     if standing.is_replaceable:
         view.add_item(SecretButton(standing.option.name, "replace"))
     elif standing.option.name.startswith("tumblr.consumer_"):
@@ -62,9 +62,7 @@ def _way(standing: SecretStanding) -> str:
     return f"Not while the bot runs: {places}. Then start the bot again."
 
 
-class SecretButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"secret:{_NAME}:(?P<action>replace|test)"
-):
+class SecretButton(DurableButton, template=rf"secret:{_NAME}:(?P<action>replace|test)", needs=Level.OWNER):
     """Opens the form for another value, or tries the one that is in use."""
 
     def __init__(self, name: str, action: str) -> None:
@@ -79,23 +77,16 @@ class SecretButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(match["name"], match["action"])
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(interaction, self._open(interaction) if self.action == "replace" else self._test(interaction))
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await (self._open if self.action == "replace" else self._test)(interaction)
 
     async def _open(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
         await interaction.response.send_modal(_SecretForm(self.name))
 
     async def _test(self, interaction: discord.Interaction[Client]) -> None:
-        require_owner(interaction)
         await interaction.response.defer(ephemeral=True, thinking=True)
         said = await interaction.client.app.secrets.test(self.name)
         await interaction.followup.send(foreign(said), ephemeral=True)
@@ -107,19 +98,13 @@ class _SecretForm(discord.ui.Modal):
         self.add_item(discord.ui.TextInput[Any](label="The new value", custom_id="value", max_length=_LONGEST))
 
 
-async def receive_secret_form(interaction: discord.Interaction[Client]) -> None:
-    """Take what somebody typed into this form, whichever process showed it; leave every other form alone."""
-    form, values = form_values(interaction)
-    found = _FORM.fullmatch(form)
-    if found is not None and await is_permitted(interaction):
-        await explained(interaction, _replace(interaction, found["name"], values.get("value", "")))
-
-
-async def _replace(interaction: discord.Interaction[Client], name: str, value: str) -> None:
-    require_owner(interaction)
+async def _replace(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
     await interaction.response.defer(ephemeral=True, thinking=True)
     try:
-        said = await interaction.client.app.secrets.replace(name, value, person(interaction))
+        said = await interaction.client.app.secrets.replace(found["name"], values.get("value", ""), person(interaction))
     except OptionRefused as error:
         raise OptionRefused(foreign(error.sentence), error.next_step) from None
-    await interaction.followup.send(f"**{foreign(name)}**: {foreign(said)}", ephemeral=True)
+    await interaction.followup.send(f"**{foreign(found['name'])}**: {foreign(said)}", ephemeral=True)
+
+
+SECRET_FORM = Form(re.compile(rf"secret:{_NAME}:form"), Level.OWNER, _replace)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 import discord
 
-from bot.client import Client, gateway_state, is_permitted
+from bot.client import Client, gateway_state
 from bot.drafts import DraftState, UploadState
 from bot.errors import command_of
 from bot.jobs.runner import Job, JobState
 from bot.overview import Health, Overview, look
+from bot.permissions import Level
 from bot.voices.kinds import KINDS
 from cogs.ui.budget_message import budget_warning
-from cogs.ui.buttons import explained, person
+from cogs.ui.buttons import person
 from cogs.ui.draft_review import begin_review
+from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import BUTTON_LABEL, cut, embed, foreign, length
 from cogs.ui.next_step import NextStepButton
 from cogs.ui.screening_review import standing_of
@@ -254,8 +256,7 @@ def _connection(client: Client) -> str:
 
 
 class StatusButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"status:(?P<action>refresh|review|cancel)(?::(?P<job>\d{1,15}))?",
+    DurableButton, template=r"status:(?P<action>refresh|review|cancel)(?::(?P<job>\d{1,15}))?", needs=Level.REVIEWER
 ):
     """Draws the message anew, begins a review of drafts, or cancels a job and draws the message anew."""
 
@@ -273,18 +274,11 @@ class StatusButton(
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, _interaction: discord.Interaction[Any], _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def read(cls, match: re.Match[str]) -> Self:
         return cls(match["action"], job_id=int(match["job"] or 0))
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return await is_permitted(interaction)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await explained(
-            interaction, self._review(interaction) if self.action == "review" else self._redraw(interaction)
-        )
+    async def pressed(self, interaction: discord.Interaction[Client]) -> None:
+        await (self._review if self.action == "review" else self._redraw)(interaction)
 
     async def _review(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
@@ -307,7 +301,7 @@ class StatusButton(
 
 
 def _view(seen: Overview) -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
+    view = view_of()
     if seen.next_step == "review":
         view.add_item(StatusButton("review", "Review drafts", row=0))
     elif not seen.is_next_at_work:

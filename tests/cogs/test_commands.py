@@ -174,7 +174,8 @@ async def test_status_leads_through_the_stages(small: World):
         await outcome(small, command)
     text = said(await small.reviewer.slash(small.channel, "status"))
     assert "12 posts, 12 usable" in text
-    assert "12 examples, screened" in text
+    assert "number 1: 12 examples" in text
+    assert "**Moderate** · screened" in text
     assert small.blog_name in text
     assert "Voice: few-shot" in text
     assert "[Write drafts]" in text

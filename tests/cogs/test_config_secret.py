@@ -12,7 +12,7 @@ from simcord.results import InteractionResult
 from bot.config import options
 from bot.demo.faults import Fault
 from bot.demo.world import World
-from bot.store.audit import newest_acts
+from tests.audit import newest_acts
 from tests.cogs.acts import REFUSAL, answer, buttons, everything, forged, hurry_models, rows, said
 from tests.cogs.test_connect import submitted_by
 

@@ -11,8 +11,8 @@ from simcord.results import InteractionResult
 from bot.app import App
 from bot.config import NEEDS_RESTART, load_settings, option_text, options, stays_on_machine
 from bot.demo.world import World
-from bot.store.audit import newest_acts
 from cogs.ui.option_values import as_typed
+from tests.audit import newest_acts
 from tests.cogs.acts import REFUSAL, answer, buttons, everything, forged, rows, said
 from tests.cogs.acts import together as at_once
 

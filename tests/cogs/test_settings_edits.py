@@ -10,7 +10,7 @@ import pytest
 
 from bot.config import Settings, example_text, write_options
 from bot.demo.world import World, describe
-from bot.store.audit import newest_acts
+from tests.audit import newest_acts
 from tests.cogs.acts import QUICK, answer, pause, rows, said, shown_with, small_world
 from tests.conftest import _expected
 

@@ -20,13 +20,13 @@ from bot.examples import Dataset
 from bot.jobs.runner import Job, JobState
 from bot.overview import BlogStanding, Health, Overview
 from bot.progress import Progress
-from bot.store.audit import newest_acts
 from bot.store.posts import PostCounts
 from bot.store.spending import Standing
 from bot.training import Voice, VoiceKind
 from bot.tumblr.quota import Quota
 from cogs.ui import limits
 from cogs.ui.status_message import render
+from tests.audit import newest_acts
 from tests.cogs.acts import (
     REFUSAL,
     answer,

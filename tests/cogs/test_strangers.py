@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[Level, dict[str, Any]]] = {
     "config show": (REVIEWER, {"option": "post_limit"}),
     "config set": (OWNER, {"option": "post_limit", "value": "5"}),
     "config reset": (OWNER, {"option": "post_limit"}),
+    "config secret": (OWNER, {"name": "openai.api_key"}),
     "connect tumblr": (OWNER, {}),
     "connect show": (OWNER, {}),
     "consent add": (OWNER, {"blog": "staff", "note": "says I"}),
@@ -120,6 +121,8 @@ ITEMS: dict[str, dict[Level, tuple[str, ...]]] = {
             )
         )
     },
+    "SecretButton": {OWNER: ("secret:openai.api_key:replace", "secret:openai.api_key:test")},
+    "StatusButton": {REVIEWER: ("status:refresh", "status:review", "status:cancel:{job}")},
     "StopButton": {REVIEWER: ("job:{job}:stop",)},
     "TrainingButton": {
         REVIEWER: tuple(
@@ -139,6 +142,7 @@ FORMS: dict[str, tuple[Level, dict[str, str]]] = {
     "draft:1:why": (DECIDER, {"reason": "because"}),
     "review:1:form": (DECIDER, {"text-1": "smuggled in", "tags": ""}),
     "screening:1:0:0:form": (REVIEWER, {"threshold": "0.1"}),
+    "secret:openai.api_key:form": (OWNER, {"value": "sk-theirs"}),
     "training:1:filter_words:form": (OWNER, {"value": "gull"}),
     "training:1:fewer_posts:form": (OWNER, {"value": "3"}),
 }

@@ -15,8 +15,8 @@ from bot.config import Settings
 from bot.demo.faults import Fault
 from bot.demo.world import World, describe
 from bot.store import spending, voices
-from bot.store.audit import newest_acts
 from bot.training import TrainingApi, VoiceKind
+from tests.audit import newest_acts
 from tests.cogs.acts import (
     TITLES,
     answer,

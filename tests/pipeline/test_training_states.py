@@ -35,12 +35,12 @@ from bot.language.endpoint import Endpoint, ModelService
 from bot.pipeline.finetune import Course, cancel_abandoned, finetune
 from bot.progress import Progress
 from bot.store import datasets, jobs, voices
-from bot.store.audit import newest_acts
 from bot.store.database import Database
 from bot.store.jobs import JobState
 from bot.training import Failure, Offer, Training, TrainingState, VoiceKind
 from bot.voice_desk import VoiceDesk
 from bot.voices.fine_tuned import FineTuned
+from tests.audit import newest_acts
 from tests.pipeline.scripted_training import BASE_MODEL, MISHAPS, Mishap, Script, ScriptedService, refusal
 
 PRICE = 5.0
