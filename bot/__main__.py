@@ -13,7 +13,9 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,16 +23,20 @@ from pathlib import Path
 from bot import __version__, logs
 from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, require
 from bot.errors import BotError, SettingsError
+from bot.jobs.background import report_unexpected
 
 _log = logging.getLogger("bot")
 BAD_SETTINGS = 2
+_STOP_SECONDS = 8.0  # Docker kills after ten
+_LOGIN_SECONDS = 30.0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 well, 1 not, 2 for settings that need attention."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
-    logs.begin(getattr(chosen, "log_format", "text"))
+    if logs.begin(getattr(chosen, "log_format", "text")):
+        logs.catch_crashes(report_unexpected)
     if chosen.command == "demo":
         logging.getLogger("discord").setLevel(logging.ERROR)  # simcord's own probing of discord.py warns of intents
     for noisy in ("httpx2", "httpcore2", "openai", "aiosqlite", "discord.gateway", "discord.client"):
@@ -262,7 +268,7 @@ async def _check(settings: Settings, path: Path) -> int:
     import discord  # noqa: PLC0415
 
     from bot.app import App  # noqa: PLC0415 - `--help` needs none of it
-    from bot.check import Finding, check_discord, check_services  # noqa: PLC0415
+    from bot.check import Finding, check_discord, check_services, unreachable  # noqa: PLC0415
 
     findings: list[Finding] = [Finding("Settings", f"{path} is in order.")]
     app = App(settings, path)
@@ -276,16 +282,15 @@ async def _check(settings: Settings, path: Path) -> int:
         else:
             client = discord.Client(intents=discord.Intents.none())
             try:
-                await client.login(token)
+                async with asyncio.timeout(_LOGIN_SECONDS):
+                    await client.login(token)
                 findings += [finding async for finding in check_discord(client, settings)]
             except discord.LoginFailure:
                 findings.append(
                     Finding("Discord token", "Discord does not accept it.", "Copy it again from the developer portal.")
                 )
-            except (discord.HTTPException, OSError):
-                findings.append(
-                    Finding("Discord", "Discord cannot be reached.", "Check the network, and try again later.")
-                )
+            except (discord.HTTPException, OSError) as error:
+                findings.append(unreachable(error))
             finally:
                 await client.close()
     finally:
@@ -301,10 +306,24 @@ async def _check(settings: Settings, path: Path) -> int:
 def _stop_on_signals(task: asyncio.Task[int] | None) -> None:
     if task is None:
         return
+
+    def stop() -> None:
+        task.cancel()
+        last = threading.Timer(_STOP_SECONDS, _end_at_once)
+        last.daemon = True
+        last.start()
+
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C raises KeyboardInterrupt by itself
-            loop.add_signal_handler(name, task.cancel)
+            loop.add_signal_handler(name, stop)
+
+
+def _end_at_once() -> None:
+    """End the process in the middle of whatever does not end by itself: a kill at any moment loses nothing either."""
+    _log.warning("Something did not stop in time, and was cut off. What was under way goes on at the next start.")
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,10 @@ class Pace:
     """Between looks at config.toml, which somebody may edit."""
     first_backup: float = 60.0
     """After a start; by then whatever was under way goes on."""
+    first_check: float | None = 10.0
+    """After the client is ready; None: the bot does not look at itself."""
+    clock_look: float | None = 30.0
+    """Between looks at whether the clock was set; None: it is not looked at."""
     look_after: tuple[float, ...] = LOOK_AFTER
     retry_after: tuple[float, ...] = RETRY_AFTER
     tumblr_deadline: float = 30.0
@@ -139,6 +143,8 @@ class App:
         self._to_end_batches = asyncio.Event()
         self._to_purge = asyncio.Event()
         self._to_watch = asyncio.Event()
+        self._couriers: list[asyncio.Event] = []
+        """What wakes each of them."""
         self._next_purge = 0.0  # unix seconds
         self._next_backup = 0.0  # unix seconds
         self._services = ModelServices(lambda: self.settings)
@@ -292,7 +298,16 @@ class App:
             ("config.toml", asyncio.Event(), self.settings_watch.look),
             ("nightly backup", asyncio.Event(), self._back_up),
         ):
+            self._couriers.append(wake)
             self.background.spawn(name, self._keep(name, wake, work))
+
+    def clock_was_set(self, jump: float) -> None:
+        """Let whatever waits for a moment look again: the clock went forward by so many seconds, or back."""
+        self.tumblr.governor.clock_was_set(jump)
+        self.watch.ask_all_again()
+        self._next_purge = self._next_backup = 0.0
+        for wake in self._couriers:
+            wake.set()
 
     async def stop(self) -> None:
         """Stop everything. Jobs stay marked as running, and go on at the next start."""
@@ -650,6 +665,10 @@ class App:
     def service(self, use: Use) -> ModelService:
         """The connection for "generation", "fine_tuning" or "moderation". Raises NothingToDo without a key for it."""
         return self._services.use(use)
+
+    def service_at(self, base_url: str) -> ModelService:
+        """The connection to a service by its address. Raises NothingToDo where the settings name none there."""
+        return self._services.at(base_url)
 
     async def _desk(self, wanted: Mapping[str, JSON] | None = None) -> Desk:
         """Everything that writing needs; `wanted` is what somebody asked of /generate."""

@@ -18,6 +18,7 @@ from discord.ext import commands
 from bot import logs
 from bot.app import App
 from bot.errors import BotError, DiscordPermissionMissing, NotAllowed, NotKnownHere, UnexpectedFailure
+from bot.health import Gateway
 from bot.jobs.background import report_unexpected
 from bot.permissions import Actor, Level, Rule, refusal
 from bot.store.facts import get_fact, set_fact
@@ -40,6 +41,7 @@ COGS = (
     "cogs.connect",
     "cogs.consent",
     "cogs.data",
+    "cogs.care",
 )
 _FINGERPRINT = "commands registered"
 _NEEDS = "needs"
@@ -106,15 +108,37 @@ class Client(commands.Bot):
         self.forms: dict[re.Pattern[str], Callable[[discord.Interaction[Client], re.Match[str]], Awaitable[None]]] = {}
         """What takes a form, by the pattern of its id. discord.py keeps forms in memory, where a restart loses them."""
         self._application_owners: frozenset[int] = frozenset()
+        self._away_since: float | None = None
+        """When the connection to the gateway was lost, on the monotonic clock. None: it stands, or never stood."""
 
     async def setup_hook(self) -> None:
         """Load the cogs and register the commands, before anything can be pressed."""
         self._application_owners = await self._owners_of_application()
         for name in COGS:
             await self.load_extension(name)
-        await self._register_commands()
+        await self.register_commands()
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long the connection to the gateway has been lost; 0 while it stands, and before it first stood."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
+
+    async def on_disconnect(self) -> None:
+        """The connection was lost, or another try to get it back has failed."""
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+
+    async def on_resumed(self) -> None:
+        """The connection is back, with nothing missed."""
+        self._away_since = None
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Whoever removes the bot from the server removes its commands."""
+        if guild.id == self.app.settings.discord.guild_id:
+            await self.register_commands(again=True)
 
     async def on_ready(self) -> None:
+        self._away_since = None
         _log.info("Ready as %s.", self.user)
         guild_id = self.app.settings.discord.guild_id
         if guild_id is not None and self.get_guild(guild_id) is None and self.application_id:
@@ -181,8 +205,11 @@ class Client(commands.Bot):
             return frozenset(owners)
         return frozenset({application.owner.id})
 
-    async def _register_commands(self) -> None:
-        """Register to the one server, and only when something changed: Discord limits how often that may be done."""
+    async def register_commands(self, *, again: bool = False) -> None:
+        """Register to the one server, and only when something changed: Discord limits how often that may be done.
+
+        `again` does it even so: the server may have lost them.
+        """
         guild_id = self.app.settings.discord.guild_id
         if guild_id is None:
             _log.warning("No server is configured: set `guild_id` under [discord].")
@@ -193,7 +220,7 @@ class Client(commands.Bot):
         payload = [command.to_dict(self.tree) for command in self.tree.get_commands(guild=guild)]
         described = json.dumps([self.application_id, guild_id, payload], sort_keys=True)
         fingerprint = hashlib.sha256(described.encode()).hexdigest()
-        if await get_fact(self.app.database, _FINGERPRINT) == fingerprint:
+        if not again and await get_fact(self.app.database, _FINGERPRINT) == fingerprint:
             return
         try:
             await self.tree.sync(guild=guild)
@@ -278,11 +305,12 @@ def _as_bot_error(error: BaseException) -> BotError:
     return report_unexpected("an interaction", error)
 
 
-def gateway_state(client: Client) -> tuple[bool, float | None]:
-    """Whether the client is ready, and for how many seconds the gateway has not answered a heartbeat."""
+def gateway_state(client: Client) -> Gateway:
+    """Whether the client has been ready, how long it has been away, and how long the gateway has been silent."""
     if not client.is_ready() or client.is_closed():
-        return False, None
+        return Gateway(ready=False)
     # discord.py offers the last round trip, but not when it was; without the private field we know only the first.
     keeper = getattr(client.ws, "_keep_alive", None)
     answered = getattr(keeper, "_last_ack", None)
-    return True, time.perf_counter() - answered if isinstance(answered, float) else None
+    silence = time.perf_counter() - answered if isinstance(answered, float) else None
+    return Gateway(ready=True, away=client.away_seconds, silence=silence)

@@ -1451,7 +1451,7 @@ def write_secrets(data_directory: Path, values: Mapping[str, str | None]) -> Non
 
             data_directory.mkdir(parents=True, exist_ok=True)
             replace_file(path, b"", f"{_comment(_SECRETS_HEADING)}\n{tomlkit.dumps(new)}", mode=_PRIVATE)
-        elif _is_open_to_others(path):
+        elif is_open_to_others(path):
             path.chmod(_PRIVATE)
     except OSError as error:
         raise SettingsError((f"{path} cannot be written: {_reason(error)}.",)) from None
@@ -1492,7 +1492,7 @@ def _kept_secrets(path: Path, problems: list[str]) -> dict[str, object]:
             logger.warning("%s: ignored %s, which is no secret. It belongs in config.toml.", path.name, name)
         else:
             kept[name] = _value_at(written, name)
-    if kept and _is_open_to_others(path):
+    if kept and is_open_to_others(path):
         logger.warning("%s is open to others on this machine. Make it yours alone: chmod 600 %s", path.name, path)
     return {name: value for name, value in kept.items() if value != ""}
 
@@ -1520,7 +1520,7 @@ def _read_secrets_file(path: Path, problems: list[str]) -> dict[str, object]:
     return written
 
 
-def _is_open_to_others(path: Path) -> bool:
+def is_open_to_others(path: Path) -> bool:
     """Whether others than the file's owner may read or change it, on systems where files say that."""
     try:
         return os.name == "posix" and bool(path.stat().st_mode & 0o077)

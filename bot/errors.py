@@ -48,6 +48,22 @@ class DatabaseInUse(BotError):
     """Another process, most likely a running bot, holds the database."""
 
 
+class DatabaseLocked(BotError):
+    """Another program, a database browser say, holds the database in the middle of a change."""
+
+
+class DatabaseTooNew(BotError):
+    """A newer version of this bot made the database."""
+
+
+class DiskFull(BotError):
+    """There is no room left for what was to be written. Nothing that was there is harmed."""
+
+
+class NotWritable(BotError):
+    """The data directory or the database takes no changes: a read-only volume, a wrong owner, a broken disk."""
+
+
 class DatabaseDamaged(BotError):
     """The file is no database any more, or not a whole one."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Literal, TextIO, get_args
 from urllib.parse import quote, quote_plus
 
@@ -118,9 +120,41 @@ def handler_for(stream: TextIO, form: LogFormat) -> logging.Handler:
     return handler
 
 
-def begin(form: LogFormat) -> None:
-    """Let the process log to its standard error; a log that was begun before, by a test say, stays as it is."""
+def begin(form: LogFormat) -> bool:
+    """Let the process log to its standard error, Python's warnings too.
+
+    A log that was begun before, by a test say, stays as it is; then False is returned.
+    """
+    if logging.getLogger().handlers:
+        return False
     logging.basicConfig(level=logging.INFO, handlers=[handler_for(sys.stderr, form)])
+    logging.captureWarnings(capture=True)
+    return True
+
+
+def catch_crashes(report: Callable[[str, BaseException], BaseException]) -> None:
+    """Let what nobody caught go into the log, where no secret stays, and not to the standard error as it is.
+
+    `report` logs an error that ended something, and returns what to tell people.
+    """
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, Exception):
+            sys.stderr.write(f"{report('the process', error)}\n")
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    def of_thread(crash: threading.ExceptHookArgs) -> None:
+        if crash.exc_value is not None:
+            report(crash.thread.name if crash.thread else "a thread", crash.exc_value)
+
+    def of_nobody(crash: sys.UnraisableHookArgs) -> None:
+        if crash.exc_value is not None:
+            report(crash.err_msg or "while something was put away", crash.exc_value)
+
+    sys.excepthook = of_process
+    threading.excepthook = of_thread
+    sys.unraisablehook = of_nobody
 
 
 def hide_secrets(settings: Callable[[], Settings]) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 
 from bot.config import Settings
 from bot.errors import ModelError, NothingToDo
+from bot.language.endpoint import ModelService
 from bot.language.models import ModelCard, find_model
 from bot.model_services import ModelServices
 from bot.store import voices
@@ -83,6 +84,10 @@ class ShutdownWatch:
         self.changed.set()
         return min(turns)
 
+    def ask_all_again(self) -> None:
+        """Let the next look ask for every voice, as at a start."""
+        self._ask_again.clear()
+
     async def due(self) -> Ending | None:
         """What the owner is to be told now of the voice that writes; None when they know all there is to know."""
         if not await voices.all_voices(self._database):
@@ -102,7 +107,7 @@ class ShutdownWatch:
     async def _ask(self, voice: Voice) -> bool:
         """Note what the service says of one voice's end; returns whether it could be asked."""
         try:
-            ends = await self._end_of(voice)
+            ends = await announced_end(voice, self._database, self._services.at, self._settings(), self._today())
         except (ModelError, NothingToDo) as error:
             _log.info("When voice %d stops could not be asked (%s).", voice.id, type(error).__name__)
             return False
@@ -110,32 +115,40 @@ class ShutdownWatch:
             await voices.note_shutdown(connection, voice.id, ends, now=self._clock())
         return True
 
-    async def _end_of(self, voice: Voice) -> date | None:
-        """When a voice's model stops, or the day on which it was found to be gone; None where no end is announced.
-
-        A tuned model stops with its base model, so where its own card has no date, that of its base model counts.
-        """
-        card = await self._card(voice, voice.model)
-        if card is None:
-            return min(voice.shutdown_date or self._today(), self._today())
-        if card.shutdown_date is not None:
-            return card.shutdown_date
-        base = await self._base_model(voice)
-        card = await self._card(voice, base) if base else None
-        return card.shutdown_date if card else None
-
-    async def _card(self, voice: Voice, model: str) -> ModelCard | None:
-        """What the service says of a model; None where it says that it has none."""
-        if api_of(voice.base_url, self._settings().openai.fine_tuning.api) is TrainingApi.AZURE:
-            return ModelCard(model, None)  # a deployment is on no list of models: that it is missing there says nothing
-        return await find_model(self._services.at(voice.base_url).with_model(model))
-
-    async def _base_model(self, voice: Voice) -> str | None:
-        if voice.training_id is not None:
-            training = await voices.get_training(self._database, voice.training_id)
-            return training.base_model if training else None
-        parts = voice.model.split(":")  # ft:base:organisation:suffix:id
-        return parts[1] if parts[0] == "ft" and len(parts) > 1 else None
-
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock(), UTC).date()
+
+
+async def announced_end(
+    voice: Voice, database: Database, service_at: Callable[[str], ModelService], settings: Settings, today: date
+) -> date | None:
+    """When a voice's model stops, or the day on which it was found to be gone; None where no end is announced.
+
+    A tuned model stops with its base model, so where its own card has no date, that of its base model counts.
+
+    Raises:
+        NothingToDo: the settings name no service at the voice's address.
+        ModelError: the service does not tell.
+    """
+
+    async def card_of(model: str) -> ModelCard | None:
+        if api_of(voice.base_url, settings.openai.fine_tuning.api) is TrainingApi.AZURE:
+            return ModelCard(model, None)  # a deployment is on no list: that it is missing there says nothing
+        return await find_model(service_at(voice.base_url).with_model(model))
+
+    card = await card_of(voice.model)
+    if card is None:
+        return min(voice.shutdown_date or today, today)
+    if card.shutdown_date is not None:
+        return card.shutdown_date
+    base = await _base_model(voice, database)
+    card = await card_of(base) if base else None
+    return card.shutdown_date if card else None
+
+
+async def _base_model(voice: Voice, database: Database) -> str | None:
+    if voice.training_id is not None:
+        training = await voices.get_training(database, voice.training_id)
+        return training.base_model if training else None
+    parts = voice.model.split(":")  # ft:base:organisation:suffix:id
+    return parts[1] if parts[0] == "ft" and len(parts) > 1 else None

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from bot.check import Finding, check_discord, check_services
 from bot.config import GenerationSettings, Settings
 from bot.demo.faults import Fault
-from bot.demo.world import World
+from bot.demo.world import GUILD_ID, World
 from bot.drafts import DraftState
 from bot.pipeline import decide
 from bot.store import drafts as draft_store
@@ -171,8 +171,13 @@ async def test_discord_is_well(tmp_path: Path):
     async with quiet_world(tmp_path) as world:
         found = await on_discord(world)
         assert all(finding.ok for finding in found), found
-        assert [finding.subject for finding in found] == ["Discord token", "Server", "Channel"]
-        assert found[-1].result == "writing-room; the bot has the permissions it needs."
+        said = {finding.subject: finding.result for finding in found}
+        assert [*said] == ["Discord token", "Server", "Roles in reviewer_role_ids", "Channel", "Commands"]
+        assert said["Channel"] == "writing-room; the bot has the permissions it needs."
+        assert (
+            said["Commands"]
+            == f"{len(world.client.tree.get_commands(guild=discord.Object(GUILD_ID)))} are registered on the server."
+        )
 
 
 async def test_a_permission_that_is_missing_is_named(tmp_path: Path):
@@ -180,8 +185,8 @@ async def test_a_permission_that_is_missing_is_named(tmp_path: Path):
         channel = world.client.get_channel(world.channel.id)
         assert isinstance(channel, discord.TextChannel)
         await channel.set_permissions(channel.guild.me, attach_files=False, embed_links=False)
-        finding = (await on_discord(world))[-1]
-        assert (finding.subject, finding.ok) == ("Channel", False)
+        (finding,) = [finding for finding in await on_discord(world) if not finding.ok]
+        assert finding.subject == "Channel"
         assert finding.result == "In writing-room the bot lacks: embed links, attach files."
 
 
@@ -191,7 +196,7 @@ async def test_a_permission_that_is_missing_is_named(tmp_path: Path):
         ({"guild_id": None}, "Server", "None is named."),
         ({"guild_id": 42}, "Server", "The bot is not on the server 42."),
         ({"channel_id": 42}, "Channel", "The bot sees no channel 42."),
-        ({"reviewer_role_ids": [42]}, "Reviewer role", "The server has no role 42."),
+        ({"reviewer_role_ids": [42]}, "Roles in reviewer_role_ids", "The server has no role 42."),
     ],
 )
 async def test_what_discord_does_not_know_is_named(tmp_path: Path, changes: dict[str, Any], subject: str, says: str):
@@ -204,7 +209,7 @@ async def test_what_discord_does_not_know_is_named(tmp_path: Path, changes: dict
 
 async def test_without_a_channel_answers_go_where_they_were_asked_for(tmp_path: Path):
     async with quiet_world(tmp_path) as world:
-        assert (await on_discord(world, channel_id=None))[-1].ok
+        assert all(finding.ok for finding in await on_discord(world, channel_id=None))
 
 
 async def test_it_sends_nothing_to_discord(tmp_path: Path):

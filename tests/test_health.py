@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot import health
-from bot.health import beat_file, judge, keep_beating
+from bot.health import Gateway, beat_file, judge, keep_beating
 from bot.store.database import Database
 
 REPOSITORY = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ async def test_a_beat_that_cannot_be_written_does_not_end_the_beating(
     monkeypatch.setattr(health, "BEAT_SECONDS", 0.02)
     database = await Database.open(tmp_path / "bot.sqlite3")
     path = tmp_path / "not there yet" / ".health.json"
-    beating = asyncio.create_task(keep_beating(database, path, lambda: (True, 1.0)))
+    beating = asyncio.create_task(keep_beating(database, path, lambda: Gateway(ready=True, silence=1.0)))
     try:
         async with asyncio.timeout(10):
             while "could not be written" not in caplog.text:
@@ -81,11 +81,11 @@ async def test_the_beat_says_what_the_gateway_and_the_store_say(tmp_path: Path, 
     monkeypatch.setattr(health, "BEAT_SECONDS", 0.02)
     database = await Database.open(tmp_path / "bot.sqlite3")
     path = beat_file(tmp_path)
-    gateway: list[tuple[bool, float | None]] = [(False, None)]
+    gateway = [Gateway(ready=False)]
     beating = asyncio.create_task(keep_beating(database, path, lambda: gateway[0]))
     try:
         await says(path, "not connected")
-        gateway[0] = (True, 1.0)
+        gateway[0] = Gateway(ready=True, silence=1.0)
         await says(path, "is well")
         async with database.write():  # somebody holds the store: the beat goes on and says so
             await says(path, "cannot write")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _PACE = Pace(
     message_edit=0.7,
     training_poll=0.7,
+    first_check=None,
+    clock_look=None,
     look_after=(0.0, 2.0, 5.0),
     retry_after=(0.5, 1.0, 2.0),
     tumblr_deadline=10.0,

@@ -19,7 +19,11 @@ async def wait_until(
 
 
 async def sleep_until(moment: float, *, clock: Callable[[], float] = time.time) -> None:
-    """Return when the moment (unix seconds) has come. Whoever calls this has said so to people."""
-    while (left := moment - clock()) > 0:  # noqa: ASYNC110 - time passes by itself, nobody sets an event
-        # In steps: a clock that is set, or a machine that sleeps, must not stretch the wait.
+    """Return when the moment (unix seconds) has come. Whoever calls this has said so to people.
+
+    A clock that is set back meanwhile does not stretch the wait: it was one of so many seconds.
+    """
+    end = time.monotonic() + moment - clock()
+    while (left := min(moment - clock(), end - time.monotonic())) > 0:  # noqa: ASYNC110 - time passes by itself, nobody sets an event
+        # In steps: a clock that is set forward, or a machine that sleeps, must not stretch it either.
         await asyncio.sleep(min(left, 30.0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -19,7 +20,15 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from bot.errors import BotError, DatabaseDamaged, DatabaseInUse
+from bot.errors import (
+    BotError,
+    DatabaseDamaged,
+    DatabaseInUse,
+    DatabaseLocked,
+    DatabaseTooNew,
+    DiskFull,
+    NotWritable,
+)
 
 if sys.platform == "win32":
     import msvcrt
@@ -50,7 +59,7 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, lock: int, writer: aiosqlite.Connection, readers: tuple[aiosqlite.Connection, ...]
+        self, path: Path, lock: int | None, writer: aiosqlite.Connection, readers: tuple[aiosqlite.Connection, ...]
     ) -> None:
         self.path = path
         self._lock = lock
@@ -90,6 +99,32 @@ class Database:
             undo.pop_all()
         return cls(path, lock, connections[0], connections[1:])
 
+    @classmethod
+    async def look_into(cls, path: Path) -> Database:
+        """Open the file to read only, whoever is using it; `write` fails.
+
+        Raises:
+            BotError: it is damaged, of another version than this program, or cannot be opened.
+        """
+        with _explained(path):
+            connections = await _connect_all(path, *[("PRAGMA query_only = ON",)] * (1 + _READERS))
+            database = cls(path, None, connections[0], connections[1:])
+        try:
+            await database._must_have_this_shape()
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def _must_have_this_shape(self) -> None:
+        async with self.read() as connection:
+            ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+        if version != newest_shape():
+            raise BotError(
+                f"The running bot is of another version than this one, so {self.path} was not looked into.",
+                "Start the bot again with this version.",
+            )
+
     async def close(self) -> None:
         """Close the file, once the transactions under way have ended. Closing it again does nothing."""
         async with self._turn:
@@ -105,7 +140,8 @@ class Database:
             for reader in readers:
                 self._readers.put_nowait(reader)  # a late read gets an error instead of waiting for ever
         finally:
-            os.close(self._lock)
+            if self._lock is not None:
+                os.close(self._lock)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[aiosqlite.Connection, None]:
@@ -209,7 +245,7 @@ def _take(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise _not_writable(path) from error
+        raise _not_writable(path, error) from error
     try:
         _lock(lock)
     except OSError as error:
@@ -224,7 +260,7 @@ def _take(path: Path) -> int:
             path.chmod(0o600)
     except OSError as error:
         os.close(lock)
-        raise _not_writable(path) from error
+        raise _not_writable(path, error) from error
     return lock
 
 
@@ -303,7 +339,7 @@ def _bring_up_to_date(path: Path, folder: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)) as connection:
         version = _number(connection, "PRAGMA user_version")
         if version > len(migrations):
-            raise BotError(
+            raise DatabaseTooNew(
                 f"The database {path} was made by a newer version of this bot.",
                 "Update the bot, or put back the copy that was kept beside it before the update.",
             )
@@ -387,7 +423,7 @@ def _explained(path: Path) -> Generator[None, None, None]:
         # Extended codes have the plain one in their lowest byte; errors of Python's own have none.
         match getattr(error, "sqlite_errorcode", 0) & 0xFF:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                raise BotError(
+                raise DatabaseLocked(
                     f"Another program holds the database {path}.", "Close that program, then try again."
                 ) from error
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -396,14 +432,20 @@ def _explained(path: Path) -> Generator[None, None, None]:
                     "Stop the bot and restore a backup, or move the file away to begin anew.",
                 ) from error
             case sqlite3.SQLITE_FULL:
-                raise BotError(f"The disk of {path} is full.", "Make room on it, then try again.") from error
+                raise _disk_full(path) from error
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_IOERR:
                 raise _not_writable(path) from error
             case _:
                 raise
 
 
-def _not_writable(path: Path) -> BotError:
-    return BotError(
+def _disk_full(path: Path) -> DiskFull:
+    return DiskFull(f"The disk of {path} is full.", "Make room on it, then try again.")
+
+
+def _not_writable(path: Path, error: OSError | None = None) -> BotError:
+    if error is not None and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _disk_full(path)
+    return NotWritable(
         f"The database {path} cannot be written.", "Check data_directory, its disk, and who may write to that folder."
     )

@@ -105,6 +105,8 @@ class Governor:
         """Begin knowing nothing; `minute_calls` is another number only where no Tumblr is at the other end."""
         self.changed: Callable[[], None] | None = None
         """Called, from any thread, when a pause or a block begins: then `state()` is worth keeping."""
+        self.clock_ahead: float | None = None
+        """How far this machine's clock was ahead of Tumblr's at the last answer, in seconds. None: not told yet."""
         self._clock = clock
         self._lock = threading.Lock()
         self._minute_calls = minute_calls
@@ -152,6 +154,7 @@ class Governor:
             self._in_flight = max(0, self._in_flight - 1)
             if not isinstance(outcome, Answer):
                 return None
+            self.clock_ahead = _clock_ahead(outcome.headers, now, self.clock_ahead)
             before = (self._held_until, self._blocked_until)
             quota = read_quota(outcome.headers, now)
             self._hour.learn(quota.hour_remaining, quota.hour_resets_at, quota.hour_limit, self._in_flight)
@@ -163,6 +166,15 @@ class Governor:
             if self.changed is not None:
                 self.changed()
         return until
+
+    def clock_was_set(self, jump: float) -> None:
+        """Keep to the pauses that Tumblr asked for, now that the clock shows so many seconds more (or less)."""
+        with self._lock:
+            self._minute = deque(moment + jump for moment in self._minute)
+            for window in (self._hour, self._day):
+                window.resets_at = _later(window.resets_at, jump)
+            self._held_until = _later(self._held_until, jump)
+            self._blocked_until = _later(self._blocked_until, jump)
 
     @property
     def held_until(self) -> float | None:
@@ -277,9 +289,21 @@ class _Window:
         return None if self.remaining is None or self.remaining > 0 else _if_ahead(self.resets_at, now)
 
 
+def _later(moment: float | None, seconds: float) -> float | None:
+    return None if moment is None else moment + seconds
+
+
 def _if_ahead(moment: float | None, now: float) -> float | None:
     """A moment to wait for. One more than a day ahead is none: it is there because the clock was set back."""
     return moment if moment is not None and now < moment <= now + _LONGEST_WAIT else None
+
+
+def _clock_ahead(headers: Mapping[str, str], now: float, before: float | None) -> float | None:
+    """How far `now` is ahead of the time in an answer's headers; what was known before where it has none."""
+    try:
+        return now - parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return before
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
