@@ -6,7 +6,10 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +19,7 @@ from bot import logs
 from bot.config import OpenAISettings, Settings
 from bot.logs import HIDDEN, HideSecrets, handler_for, reference
 
+REPOSITORY = Path(__file__).parents[1]
 KEY = 'sk-a/key+with"every"kind\\of%sign'
 OTHER = "sk-another-one"
 
@@ -111,3 +115,51 @@ async def test_each_line_says_what_it_belongs_to(log: Log):
         assert f"job {number}" in line
         assert f"step of {number}" in line
     assert "job" not in log.text.splitlines()[2]
+
+
+CRASHES = f"""
+import asyncio, gc, sys, threading
+from pydantic import SecretStr
+from bot import logs
+from bot.config import OpenAISettings, Settings
+from bot.jobs.background import report_unexpected
+
+logs.begin("text")
+logs.catch_crashes(report_unexpected)
+settings = Settings(openai=OpenAISettings(api_key=SecretStr({KEY!r})))
+logs.hide_secrets(lambda: settings)
+
+def fail(where):
+    raise RuntimeError(where + " with " + settings.openai.api_key.get_secret_value())
+
+class Untidy:
+    def __del__(self):
+        fail("putting away")
+
+async def forgotten():
+    fail("a task")
+
+async def main():
+    task = asyncio.create_task(forgotten())
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+    asyncio.get_running_loop().call_soon(fail, "a callback")
+    await asyncio.sleep(0.01)
+
+thread = threading.Thread(target=fail, args=("a thread",))
+thread.start(); thread.join()
+Untidy(); gc.collect()
+asyncio.run(main())
+fail("the process")
+"""
+
+
+def test_no_secret_in_what_a_crash_leaves_wherever_it_happens():
+    done = subprocess.run([sys.executable, "-c", CRASHES], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    for where in ("putting away", "a task", "a callback", "a thread", "the process"):
+        assert f"{where} with {HIDDEN}" in said
+    assert "every" not in said.replace("something", ""), "no piece of it either"
+    assert said.splitlines()[-1].startswith("Something unexpected went wrong (reference ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -28,6 +29,7 @@ Beside: TypeAlias = Callable[[aiosqlite.Connection, int], Coroutine[Any, Any, No
 """What is written in the same transaction as a job's row; told its number."""
 
 _SAVE_SECONDS = 1.0
+_RETRY_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -353,6 +355,7 @@ class JobRunner:
     async def _finish(self, live: _Live, outcome: _Outcome) -> None:
         job_id, now = live.job.id, self._clock()
         state, error, missing = outcome.state, outcome.error, outcome.missing_dollars
+        is_unwritten = False
         try:
             async with self._db.write() as connection:
                 await jobs.finish_job(
@@ -365,8 +368,8 @@ class JobRunner:
                     missing_dollars=missing,
                 )
         except (BotError, sqlite3.Error) as failure:
-            # The row stays active: the next start resumes it, and cancelling ends it.
-            state = JobState.FAILED
+            # The row stays active until it can be written: the next start resumes it, and cancelling ends it.
+            state, is_unwritten = JobState.FAILED, True
             if isinstance(failure, BotError):
                 error = str(failure)
                 _log.error("%s: %s", _name(live.job), failure)
@@ -376,6 +379,19 @@ class JobRunner:
         live.show(replace(live.job, state=state, error=error, finished_at=now, missing_dollars=missing))
         if job_id in self._faceless:
             self._faceless[job_id] = live.job
+        if is_unwritten:
+            self._background.spawn(f"outcome of {_name(live.job)}", self._finish_later(live.job))
+
+    async def _finish_later(self, job: Job) -> None:
+        """Write an outcome down as soon as the database takes it: until then no other job of its kind can begin."""
+        while True:
+            await asyncio.sleep(_RETRY_SECONDS)
+            with contextlib.suppress(BotError, sqlite3.Error):
+                async with self._db.write() as connection:
+                    await jobs.finish_job(
+                        connection, job.id, job.state, progress=job.progress, error=job.error, now=self._clock()
+                    )
+                return
 
     async def _save_progress(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.clock_watch import direction
 from bot.store.database import carry_through
 from bot.store.facts import get_fact, set_fact
-from cogs.ui.limits import FIELDS, embed, foreign
+from cogs.ui.limits import embed, foreign
 from cogs.ui.owner_notices import tell_owner
 
 _log = logging.getLogger(__name__)
@@ -85,11 +85,9 @@ async def _mend_commands(client: Client) -> None:
 def render_findings(wrong: Sequence[Finding]) -> discord.Embed:
     """What is missing, each with its cause and what to do."""
     things = "One thing needs" if len(wrong) == 1 else f"{len(wrong)} things need"
-    more = len(wrong) - FIELDS
-    return embed(
+    made = embed(
         title=f"{things} your attention",
-        description="The bot is running, and tried everything at its start. Where nothing is said, it is well."
-        + (f" {more} more are in the log." if more > 0 else ""),
+        description="The bot is running, and tried everything at its start. What is not named here is well.",
         fields=[
             (foreign(finding.subject), f"{foreign(finding.result)}\n{_shown(finding.remedy)}", False)
             for finding in wrong
@@ -97,6 +95,9 @@ def render_findings(wrong: Sequence[Finding]) -> discord.Embed:
         footer="python -m bot check tries everything again. This is said once, until something else is missing.",
         colour=discord.Colour.orange(),
     )
+    if len(made.fields) < len(wrong):
+        made.description = f"The bot is running. {len(wrong) - len(made.fields)} more are in its log."
+    return made
 
 
 def _shown(remedy: str) -> str:
@@ -119,8 +120,8 @@ def render_jump(jump: float) -> discord.Embed:
     return embed(
         title=f"The clock of this machine was set {direction(jump)} by {_duration(abs(jump))}",
         description="Nothing is lost. What waits for a moment, such as a backup, an upload or a quota, has looked at"
-        " the clock again.\nIf nobody set it on purpose, let it be set from the network: Tumblr refuses what is signed at a"
-        " wrong time.",
+        " the clock again.\nIf nobody set it on purpose, let it be set from the network: Tumblr refuses what is signed"
+        " at a wrong time.",
         colour=discord.Colour.orange(),
     )
 
