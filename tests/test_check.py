@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections import namedtuple
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +15,21 @@ import discord
 import pytest
 from pydantic import SecretStr
 
+from bot.app import App
 from bot.check import Finding, check_discord, check_services
-from bot.config import GenerationSettings, Settings
+from bot.config import SECRETS_FILE, BudgetSettings, GenerationSettings, Settings
 from bot.demo.faults import Fault
+from bot.demo.openai_service import ModelCard
 from bot.demo.world import GUILD_ID, World
 from bot.drafts import DraftState
 from bot.pipeline import decide
 from bot.store import drafts as draft_store
-from bot.store import jobs
+from bot.store import jobs, spending
 from bot.store.database import Database
 from tests.cogs.acts import small_world
 from tests.pipeline.conftest import NAME
 from tests.pipeline.test_publish import KEEPER, add
-from tests.test_app import House, open_house
+from tests.test_app import PACE, House, open_house
 
 
 async def services(house: House, **changes: Any) -> dict[str, Finding]:
@@ -41,6 +47,7 @@ def section(house: House, name: str, **changes: Any) -> dict[str, Any]:
 
 async def test_all_is_well(tmp_path: Path):
     async with open_house(tmp_path) as house:
+        house.openai.models[house.settings.base_model] = ModelCard(house.settings.base_model)  # it has no end
         found = await services(house)
         assert all(finding.ok for finding in found.values()), found
         assert found["Database"].result == "A running bot is using it, as it should."
@@ -125,6 +132,102 @@ async def test_a_database_that_cannot_be_used(tmp_path: Path):
         finding = (await services(house, data_directory=tmp_path / "broken"))["Database"]
         assert not finding.ok
         assert finding.result
+
+
+async def test_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with open_house(tmp_path) as house:
+        data = house.settings.data_directory
+        found = await services(house)
+        assert "can be written to" in found["Data directory"].result
+        assert "free where the data is" in found["Disk"].result
+        assert "counting tokens needs no network" in found["Tokenizer"].result
+        assert "A running bot makes one a day" in found["Backups"].result
+        assert not list(data.glob(".check*")), "it leaves nothing behind"
+
+        secrets = data / SECRETS_FILE
+        secrets.write_text("")
+        secrets.chmod(0o644)
+        backup = data / "backups" / "nightly-1.zip"
+        backup.parent.mkdir(exist_ok=True)
+        backup.write_bytes(b"")
+        os.utime(backup, (time.time() - 9 * 86_400,) * 2)
+        usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil has it
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**12, 10**12 - 5_000_000, 5_000_000))
+        monkeypatch.setattr("bot.check.machine.count", lambda _: read_nothing())
+        found = await services(house)
+        assert found["Secrets file"].remedy == f"Make it yours alone: chmod 600 {secrets}"
+        assert found["Disk"].result.startswith("5 MB are free where the data is; the bot wants 200 MB")
+        assert found["Tokenizer"].result == "Its data cannot be loaded from this machine."
+        assert found["Backups"].result == "The newest is 9 days old."
+        assert "nightly backup" in found["Backups"].remedy, "the bot is running, and made none"
+
+        secrets.chmod(0o600)
+        assert (await services(house))["Secrets file"].ok
+        await house.app.stop()
+        assert (await services(house))["Backups"].ok, "the bot was not running"
+        house.app = house.new_app()
+
+        nowhere = tmp_path / "a file"
+        nowhere.write_text("")
+        found = await services(house, data_directory=nowhere / "data")
+        assert "not a directory" in found["Data directory"].result
+        assert "cannot be written" in found["Database"].result
+        assert found["Tumblr account"].ok, "one failure hides no other finding"
+
+
+def read_nothing() -> int:
+    raise FileNotFoundError
+
+
+async def test_what_tumblr_allows_and_whether_the_clock_is_right(tmp_path: Path):
+    async with open_house(tmp_path) as house:
+        found = await services(house)
+        assert "may make 250 more posts today" in found["Tumblr quota"].result
+        assert "is enough to download about" in found["Tumblr quota"].result
+        assert found["Clock"].ok
+        house.tumblr.hour_limit = house.tumblr.hour_used + 30
+        found = await services(house)
+        assert found["Tumblr quota"].ok, "the bot waits by itself"
+        assert "A download waits until there are more" in found["Tumblr quota"].result
+
+        for seconds, says in ((-720, "12 minutes slow"), (720, "12 minutes fast"), (200, "agrees")):
+            app = App(house.settings, house.config, pace=PACE, clock=lambda ahead=seconds: time.time() + ahead)
+            house.tumblr.hour_used = 0
+            found = {finding.subject: finding async for finding in check_services(app)}
+            await app.close_connections()
+            assert says in found["Clock"].result
+            assert found["Clock"].ok == (says == "agrees")
+
+
+async def test_the_voice_that_writes_and_the_money(tmp_path: Path):
+    async with open_house(tmp_path) as house:
+        found = await services(house)
+        assert "Active voice" not in found, "the model for generation writes"
+        assert found["Budget"].result == "20.00 of this month's 20.00 dollars are left."
+
+        found = await services(house, fine_tuned_model="ft:gone:me::1")
+        assert "has no model ft:gone:me::1 any more" in found["Active voice"].result
+        assert "/voices use" in found["Active voice"].remedy
+
+        model = house.settings.base_model
+        for days, ok, says in (
+            (90, True, "until its service stops it"),
+            (9, False, "until"),
+            (-1, False, "was stopped"),
+        ):
+            ends = datetime.fromtimestamp(time.time() + days * 86_400, UTC).date()
+            house.openai.models[model] = ModelCard(model, ends.isoformat())
+            found = await services(house, fine_tuned_model=model)
+            for subject in ("Active voice", "Model for fine-tuning"):
+                assert (found[subject].ok, says in found[subject].result) == (ok, True), found[subject]
+
+        async with house.app.database.write() as connection:
+            await spending.reserve(
+                connection, purpose="writing", job_id=None, model="m", dollars=20.0, limit=20.0, now=time.time()
+            )
+        assert not (await services(house))["Budget"].ok
+        found = await services(house, budget=BudgetSettings(monthly_limit=0.0))
+        assert found["Budget"].ok, "somebody wants it so"
 
 
 async def test_it_only_looks(tmp_path: Path):

@@ -25,6 +25,11 @@ def notices(world: World) -> list[discord.Message]:
     return [m for m in world.messages if m.embeds and "your attention" in (m.embeds[0].title or "")]
 
 
+def lasting(settings: Settings) -> Settings:
+    """No model that anybody has announced the end of."""
+    return settings.model_copy(update={"base_model": "gpt-6-luna"})
+
+
 async def looked(world: World, caplog: pytest.LogCaptureFixture, words: str = "is well.") -> None:
     """Wait for the end of the checks."""
     await world.until(lambda: words in caplog.text)
@@ -50,7 +55,7 @@ async def test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up(
         openai = settings.openai.model_copy(
             update={"moderation": settings.openai.moderation.model_copy(update={"model": "no-such-model"})}
         )
-        return settings.model_copy(update={"upload_blog_identifier": "", "openai": openai})
+        return lasting(settings).model_copy(update={"upload_blog_identifier": "", "openai": openai})
 
     async with small_world(tmp_path, pace=LOOKS, configure=lacking) as world:
         (shown,) = await world.until(lambda: notices(world))
@@ -81,7 +86,7 @@ async def test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up(
 
 async def test_nothing_is_said_when_all_is_well_or_nobody_can_be_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO", logger="cogs")
-    async with small_world(tmp_path, pace=LOOKS) as world:
+    async with small_world(tmp_path, pace=LOOKS, configure=lasting) as world:
         await looked(world, caplog)
         assert not notices(world)
         before = len(world.messages)
@@ -107,7 +112,7 @@ async def test_nothing_is_said_when_all_is_well_or_nobody_can_be_told(tmp_path: 
 
 async def test_commands_that_the_server_has_lost_are_registered_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO", logger="cogs")
-    async with small_world(tmp_path, pace=LOOKS) as world:
+    async with small_world(tmp_path, pace=LOOKS, configure=lasting) as world:
         await looked(world, caplog)
         puts = len(sent(world, "PUT", "/commands"))
         await world.client.http.bulk_upsert_guild_commands(world.client.application_id or 0, GUILD_ID, [])
