@@ -432,6 +432,68 @@ PROMISES = {
 }
 """Each sentence under "What it promises", and the tests that fail when it stops being true."""
 
+SELF_CARE, SUPERVISOR, STARTS = (
+    "tests/cogs/test_self_care.py",
+    "tests/process/test_supervisor.py",
+    "tests/process/test_starts.py",
+)
+CARE = {
+    "At the start.": [(SELF_CARE, "test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up")],
+    "The bot tries what `python3 -m bot check` tries, and tells you once, in its channel, what is missing, why, and how to "
+    "mend it.": [
+        (SELF_CARE, "test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up"),
+        ("tests/test_check.py", "test_this_machine"),
+        ("tests/test_check.py", "test_what_tumblr_allows_and_whether_the_clock_is_right"),
+        ("tests/test_check.py", "test_the_voice_that_writes_and_the_money"),
+        ("tests/test_check.py", "test_discord_is_well"),
+    ],
+    "It stays up and works meanwhile, and says nothing where all is well.": [
+        (SELF_CARE, "test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up"),
+        (SELF_CARE, "test_nothing_is_said_when_all_is_well_or_nobody_can_be_told"),
+    ],
+    "At later starts it speaks of it again only when something else is missing.": [
+        (SELF_CARE, "test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up")
+    ],
+    "Commands.": [(SELF_CARE, "test_commands_that_the_server_has_lost_are_registered_again")],
+    "Those that the server has lost are registered again.": [
+        (SELF_CARE, "test_commands_that_the_server_has_lost_are_registered_again")
+    ],
+    "The clock.": [(SELF_CARE, "test_a_clock_that_jumps_is_told_once_and_everything_that_waits_looks_again")],
+    "A clock that was set by more than five minutes is told, and what waits for a moment looks at it again.": [
+        (SELF_CARE, "test_a_clock_that_jumps_is_told_once_and_everything_that_waits_looks_again")
+    ],
+    "Health.": [("tests/test_health.py", "test_judging")],
+    "It fails when the event loop is stuck, Discord is silent, the disk is full or the database cannot be written.": [
+        ("tests/test_health.py", "test_a_loop_that_is_stuck_is_not_well"),
+        ("tests/test_health.py", "test_judging"),
+        ("tests/test_health.py", "test_health_tries_the_disk_itself"),
+        ("tests/test_health.py", "test_a_full_disk_and_a_held_database_are_not_well"),
+    ],
+    "A connection that is lost for less than a minute is no illness.": [
+        ("tests/test_health.py", "test_judging"),
+        ("tests/test_health.py", "test_a_connection_that_is_lost_counts_from_the_first_failure_until_it_is_back"),
+    ],
+    "Stopping.": [(SUPERVISOR, "test_sigterm_and_kill_in_the_middle_of_two_jobs")],
+    "It ends within ten seconds of being asked to, with its jobs parked; the next start goes on with them.": [
+        (SUPERVISOR, "test_sigterm_and_kill_in_the_middle_of_two_jobs"),
+        (SUPERVISOR, "test_what_does_not_stop_is_cut_off_in_time_and_jobs_go_on"),
+    ],
+    "A sentence each.": [(STARTS, "test_each_place_where_it_cannot_work_has_a_sentence")],
+    "A full disk stops a job with one, and the job goes on from there when it is begun again.": [
+        (SELF_CARE, "test_a_full_disk_stops_a_job_with_a_sentence_and_it_goes_on_once_there_is_room")
+    ],
+    "A place that cannot be written to, a database that another program holds, one of a newer version, and a second copy of "
+    "the bot started by mistake end the start with one.": [
+        (STARTS, "test_each_place_where_it_cannot_work_has_a_sentence"),
+        (SUPERVISOR, "test_sigterm_and_kill_in_the_middle_of_two_jobs"),
+    ],
+    "Crashes.": [("tests/test_logs.py", "test_no_secret_in_what_a_crash_leaves_wherever_it_happens")],
+    "What nobody caught goes into the log too, without any secret.": [
+        ("tests/test_logs.py", "test_no_secret_in_what_a_crash_leaves_wherever_it_happens")
+    ],
+}
+"""The same for "Looks after itself"."""
+
 
 def section(title: str) -> str:
     return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
@@ -461,6 +523,7 @@ PARTS = {
     "Setting up": SETTING_UP,
     "Your data": YOUR_DATA,
     "Settings and money": SETTINGS_AND_MONEY,
+    "Looks after itself": CARE,
 }
 """The parts of the README whose every sentence has its tests."""
 
