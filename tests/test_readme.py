@@ -480,7 +480,8 @@ CARE = {
     ],
     "A sentence each.": [(STARTS, "test_each_place_where_it_cannot_work_has_a_sentence")],
     "A full disk stops a job with one, and the job goes on from there when it is begun again.": [
-        (SELF_CARE, "test_a_full_disk_stops_a_job_with_a_sentence_and_it_goes_on_once_there_is_room")
+        (SELF_CARE, "test_a_full_disk_stops_a_job_with_a_sentence_and_it_goes_on_once_there_is_room"),
+        ("tests/jobs/test_runner.py", "test_an_outcome_is_written_as_soon_as_the_database_takes_it"),
     ],
     "A place that cannot be written to, a database that another program holds, one of a newer version, and a second copy of "
     "the bot started by mistake end the start with one.": [

@@ -301,6 +301,22 @@ async def test_an_outcome_that_cannot_be_written(office, puppet, caplog):
     assert (await office.submit()).id > job.id
 
 
+async def test_an_outcome_is_written_as_soon_as_the_database_takes_it(office, puppet, monkeypatch):
+    monkeypatch.setattr("bot.jobs.runner._RETRY_SECONDS", 0.01)
+    job = await office.submit()
+    await office.until(job.id, lambda _: True)
+    await office.db._writer.execute("PRAGMA query_only = ON")
+    puppet.tell("end")
+    failed = await office.outcome(job.id)
+    await office.db._writer.execute("PRAGMA query_only = OFF")
+    async with asyncio.timeout(30):
+        while await office.runner.active():
+            await asyncio.sleep(0.01)
+    stored = await office.runner.get(job.id)
+    assert (stored.state, stored.error) == (JobState.FAILED, failed.error)
+    assert (await office.submit()).id > job.id, "trying again is what its sentence says"
+
+
 # --- stopping and starting ------------------------------------------------------------------------------------
 
 
