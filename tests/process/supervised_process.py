@@ -44,7 +44,10 @@ class Client:
     def is_closed(self) -> bool:
         return False
 
-    async def start(self, _token: str) -> None:
+    async def login(self, _token: str) -> None:
+        pass
+
+    async def connect(self) -> None:
         app, wanted = self.app, self.folder / "wanted"
         app.runner.set_face(self.show)
         for line in wanted.read_text().split() if wanted.exists() else ():
