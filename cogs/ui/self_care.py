@@ -15,7 +15,7 @@ from bot.clock_watch import direction
 from bot.store.database import carry_through
 from bot.store.facts import get_fact, set_fact
 from cogs.ui.limits import embed, foreign
-from cogs.ui.owner_notices import tell_owner
+from cogs.ui.owner_notices import post_notice
 
 _log = logging.getLogger(__name__)
 _TOLD = "told of the checks at the start"
@@ -56,7 +56,7 @@ async def _tell(client: Client, wrong: Sequence[Finding]) -> None:
     fingerprint = _fingerprint(wrong)
     if (await get_fact(database, _TOLD) or "") == fingerprint:
         return
-    if wrong and not await tell_owner(client, render_findings(wrong)):
+    if wrong and not await post_notice(client, render_findings(wrong)):
         return
     async with database.write() as connection:
         await set_fact(connection, _TOLD, fingerprint)
@@ -112,7 +112,7 @@ def _shown(remedy: str) -> str:
 async def clock_was_set(client: Client, jump: float) -> None:
     """Let everything that waits for a moment look again, and tell the owner."""
     client.app.clock_was_set(jump)
-    await tell_owner(client, render_jump(jump))
+    await post_notice(client, render_jump(jump))
 
 
 def render_jump(jump: float) -> discord.Embed:

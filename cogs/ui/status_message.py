@@ -244,11 +244,11 @@ def _health(health: Health, connection: str) -> str:
 
 
 def _connection(client: Client) -> str:
-    ready, silence = gateway_state(client)
-    if not ready:
+    gateway = gateway_state(client)
+    if not gateway.ready or gateway.away:
         return "connecting to Discord"
-    if silence is not None and silence > _SILENT_AFTER:
-        return f"Discord silent for {silence:,.0f} s"
+    if gateway.silence is not None and gateway.silence > _SILENT_AFTER:
+        return f"Discord silent for {gateway.silence:,.0f} s"
     return "connected to Discord"
 
 
