@@ -6,8 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import aiosqlite
 
@@ -30,23 +29,13 @@ from bot.config import (
 )
 from bot.drafts import Person
 from bot.errors import NothingToDo, OptionRefused, SettingsError
+from bot.live_settings import LiveSettings
+from bot.store.audit import record
 from bot.store.database import Database
 from bot.store.option_offers import OptionOffer, add_option_offer, get_option_offer, settle_option_offer
 
 _DEFAULT = "its default"
 _UNCHANGED = "Nothing was changed."
-
-
-class Change(Protocol):
-    """`App.change_options`."""
-
-    def __call__(
-        self,
-        values: Mapping[str, object],
-        person: Person,
-        *,
-        beside: Callable[[aiosqlite.Connection], Awaitable[None]] | None = None,
-    ) -> Awaitable[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +84,53 @@ class OptionDesk:
     def __init__(
         self,
         database: Database,
-        path: Path,
-        overrides: Mapping[str, object],
+        live: LiveSettings,
         *,
-        settings: Callable[[], Settings],
-        change: Change,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
-        self._path = path
-        self._overrides = overrides
-        self._settings = settings
-        self._change = change
+        self._live = live
         self._clock = clock
+
+    async def change(
+        self,
+        values: Mapping[str, object],
+        person: Person,
+        *,
+        beside: Callable[[aiosqlite.Connection], Awaitable[None]] | None = None,
+    ) -> str:
+        """Put options (dotted names) into force and into config.toml; returns a sentence if that will not last.
+
+        Those that need a restart go into config.toml alone. `beside` shares the transaction of the audit rows.
+
+        Raises:
+            OptionRefused: a value is not allowed, or needs a restart and config.toml cannot be written; nothing was
+                changed.
+        """
+        try:
+            new = parse_options(values)
+        except SettingsError as error:
+            raise OptionRefused(" ".join(error.problems), _UNCHANGED) from None
+        settings = self._live.settings
+        changed = with_options(settings, new)
+        async with self._database.write() as connection:
+            for name in new:
+                before, after = option_text(settings, name), option_text(changed, name)
+                await record(connection, person, "set option", name, now=self._clock(), before=before, after=after)
+            if beside is not None:
+                await beside(connection)
+            later = {name: value for name, value in new.items() if name in NEEDS_RESTART}
+            if later and not await self._live.write_down(later):
+                names = " and ".join(f"`{name}`" for name in later)
+                raise OptionRefused(f"config.toml could not be written, and {names} needs that.", _UNCHANGED)
+        self._live.use({name: value for name, value in new.items() if name not in later})
+        return await self._live.lasts(new, written=await self._live.write_down(new))
 
     async def explain(self, name: str) -> Explained:
         """All there is to say about an option. Raises OptionRefused where there is no such one."""
         option = _find(name)
-        settings = self._settings()
-        found = await asyncio.to_thread(places, settings, self._path, self._overrides)
+        settings = self._live.settings
+        found = await asyncio.to_thread(places, settings, self._live.path, self._live.overrides)
         value = option_text(settings, option.name)
         pending = await asyncio.to_thread(self._pending, option, settings) if option.name in NEEDS_RESTART else None
         return Explained(
@@ -126,7 +143,7 @@ class OptionDesk:
 
     async def overview(self) -> tuple[list[SectionStanding], str]:
         """Every section, and all options with their values as a file; no secret is in either."""
-        settings = self._settings()
+        settings = self._live.settings
         standings: list[SectionStanding] = []
         for section, description in {"": "The options without a section.", **sections()}.items():
             own = [option for option in options().values() if option.section == section]
@@ -160,7 +177,7 @@ class OptionDesk:
             OptionRefused: config.toml cannot be written, where only that would help.
         """
         offer = await self._open_offer(offer_id)
-        settings = self._settings()
+        settings = self._live.settings
         if option_text(settings, offer.name) != offer.before:
             raise NothingToDo(f"`{offer.name}` has been changed since this was shown.", "Use /config set again.")
 
@@ -169,7 +186,7 @@ class OptionDesk:
                 raise NothingToDo("This change was settled already.", "/config show tells how the option stands.")
 
         changed = _previewed(settings, offer)
-        return changed, await self._change({offer.name: offer.value}, person, beside=beside)
+        return changed, await self.change({offer.name: offer.value}, person, beside=beside)
 
     async def cancel(self, offer_id: int) -> None:
         """Make nothing of a change that was offered. Raises NothingToDo where it was settled already."""
@@ -179,7 +196,7 @@ class OptionDesk:
                 raise NothingToDo("This change was settled already.", "/config show tells how the option stands.")
 
     async def _offer(self, option: Option, value: object) -> OfferedChange:
-        settings = self._settings()
+        settings = self._live.settings
         before = option_text(settings, option.name)
         shown = _previewed(settings, OptionOffer(0, option.name, value, before, None))
         async with self._database.write() as connection:
@@ -196,7 +213,7 @@ class OptionDesk:
 
     def _pending(self, option: Option, settings: Settings) -> str | None:
         try:
-            written = read_options(self._path)
+            written = read_options(self._live.path)
             if option.name not in written:
                 return None
             return option_text(with_options(settings, parse_options({option.name: written[option.name]})), option.name)

@@ -13,11 +13,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bot.config import (
     NEEDS_RESTART,
-    Settings,
     option_text,
     options,
     parse_options,
@@ -27,6 +25,7 @@ from bot.config import (
 )
 from bot.drafts import Person
 from bot.errors import SettingsError
+from bot.live_settings import LiveSettings
 from bot.store.audit import record
 from bot.store.database import Database
 
@@ -70,20 +69,15 @@ class SettingsWatch:
 
     def __init__(
         self,
-        path: Path,
-        overrides: Mapping[str, object],
+        live: LiveSettings,
         *,
-        settings: Callable[[], Settings],
-        use: Callable[[Mapping[str, object]], None],
         database: Callable[[], Database],
         clock: Callable[[], float],
         every: float,
     ) -> None:
-        """`overrides` are the options that the command line names, `every` is in seconds."""
-        self._path = path
-        self._overrides = overrides
-        self._settings = settings
-        self._use = use
+        """`every` is in seconds. What the bot itself writes is known from now on by `live.writing`."""
+        self._live = live
+        live.writing = self.writing
         self._database = database
         self._clock = clock
         self._every = every
@@ -137,7 +131,7 @@ class SettingsWatch:
                         before=each.before,
                         after=each.after,
                     )
-        self._use(values)
+        self._live.use(values)
         self._seen |= said
         known, self.problems = self.problems, edit.problems
         edit = replace(edit, problems=tuple(problem for problem in edit.problems if problem not in known))
@@ -147,14 +141,16 @@ class SettingsWatch:
     def _judge(self) -> tuple[Edit, dict[str, object], dict[str, object]]:
         """What came of the last edit, the values to use from now on, and what the file says. Blocks on the disk."""
         try:
-            written = read_options(self._path)
+            written = read_options(self._live.path)
         except SettingsError as error:
             return Edit(problems=error.problems), {}, {}
         said = _with_defaults(written)
         changed = [name for name in said if not _is_same(self._seen.get(name), said[name])]
-        settings, values = self._settings(), dict[str, object]()
-        found = places(settings, self._path, self._overrides)
-        elsewhere = {name: found[name] for name in changed if found.get(name, self._path.name) != self._path.name}
+        settings, values = self._live.settings, dict[str, object]()
+        found = places(settings, self._live.path, self._live.overrides)
+        elsewhere = {
+            name: found[name] for name in changed if found.get(name, self._live.path.name) != self._live.path.name
+        }
         used: list[Changed] = []
         later: list[Changed] = []
         for name in changed:
@@ -179,13 +175,13 @@ class SettingsWatch:
     def _what_it_says(self) -> dict[str, object] | None:
         """Every option with its value in the file, or its default; None where the file cannot be read."""
         try:
-            return _with_defaults(read_options(self._path))
+            return _with_defaults(read_options(self._live.path))
         except SettingsError:
             return None
 
     def _signature(self) -> _Signature | None:
         try:
-            status = os.stat(self._path)  # noqa: PTH116 - a link counts as what it leads to
+            status = os.stat(self._live.path)  # noqa: PTH116 - a link counts as what it leads to
         except OSError:
             return None  # an editor may be exchanging it; without a file what is in force stays so
         return status.st_mtime_ns, status.st_size, status.st_ino

@@ -28,6 +28,7 @@ from bot.drafts import Draft, DraftState, Person
 from bot.errors import DatabaseInUse, NothingToDo, TumblrBlocked
 from bot.jobs.runner import Job, JobState
 from bot.pipeline import publish as publish_stage
+from bot.stages import Stages
 from bot.store import drafts as draft_store
 from bot.store import voices
 from bot.store.database import Database
@@ -91,7 +92,7 @@ class House:
     async def train(self, **options: Any) -> Job:
         """A training from its offer to its end."""
         terms = await self.app.voices.offer(**options)
-        job = await self.app.start_training(terms.offer.id, KEEPER, None)
+        job = await self.app.jobs.start_training(terms.offer.id, KEEPER, None)
         return await self.ended(job.id)
 
     async def submit(self, kind: str, **parameters: Any) -> Job:
@@ -346,11 +347,11 @@ async def test_a_voice_at_another_service_is_named_and_not_asked(tmp_path: Path)
 async def test_an_offer_can_do_without_an_answer_about_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
 ):
-    monkeypatch.setattr("bot.voice_desk._ASKED", 0.2)
     async with open_house(tmp_path) as house:
         await house.run("download")
         await house.run("examples")
         assert (await house.app.voices.offer()).shutdown_date == date(2027, 1, 14)
+        monkeypatch.setattr("bot.voice_desk._ASKED", 0.2)
         house.openai.faults.schedule(Fault("GET", "/v1/models/*", kind, times=99))
         terms = await house.app.voices.offer(suffix="lamp", epochs=7)
         assert terms.shutdown_date is None
@@ -397,21 +398,21 @@ async def test_the_courier_goes_on_after_an_unexpected_error(
 
 
 async def test_a_draft_that_cannot_be_regenerated_does_not_stop_the_next(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     async with open_house(tmp_path) as house:
         await house.run("download")
         await house.run("generate", count=2)
         first, second = await house.drafts(DraftState.PENDING)
-        real, tries = house.app._desk, iter([True])
+        real, tries = Stages.desk, iter([True])
 
-        async def sometimes() -> Any:
+        async def sometimes(stages: Stages) -> Any:
             if next(tries, False):
                 raise ZeroDivisionError
-            return await real()
+            return await real(stages)
 
         house.app._to_rewrite.clear()
-        house.app._desk = sometimes  # type: ignore[method-assign]
+        monkeypatch.setattr(Stages, "desk", sometimes)
         await house.app.drafts.regenerate(first.id, KEEPER)
         await until(lambda: _true("ZeroDivisionError" in caplog.text))
         await house.app.drafts.regenerate(second.id, KEEPER)

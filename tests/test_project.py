@@ -422,3 +422,10 @@ def test_the_true_lock_installs_into_a_fresh_checkout(tmp_path):
     assert run.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, run.stdout + run.stderr  # imported, and empty
     assert "error" not in run.stdout
     shutil.rmtree(fresh / ".venv")  # a gigabyte
+
+
+def test_every_module_of_the_bot_has_its_place_in_the_layers():
+    (layers,) = [each["layers"] for each in PROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    placed = {name for layer in layers for name in re.split(r" [:|] ", layer)}
+    there = {f"bot.{path.stem}" for path in (CHECKOUT / "bot").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert placed - {"cogs"} == there - {"bot.__init__", "bot.__pycache__"}

@@ -35,7 +35,7 @@ class AllowButton(DurableButton, template=r"allow:(?P<job>\d{1,15}):(?P<dollars>
 
     async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        await interaction.client.app.allow_more(self.job_id, float(self.amount), person(interaction))
+        await interaction.client.app.jobs.allow_more(self.job_id, float(self.amount), person(interaction))
         await interaction.followup.send(
             f"This month may have ${self.amount} more, and the work goes on.", ephemeral=True
         )

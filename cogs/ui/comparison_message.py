@@ -111,7 +111,7 @@ class GoOnButton(DurableButton, template=r"compare:(?P<job>\d{1,15}):go_on", nee
 
     async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        await interaction.client.app.go_on(self.job_id, person(interaction))
+        await interaction.client.app.jobs.go_on(self.job_id, person(interaction))
         await interaction.followup.send("It goes on. What is written is not written again.", ephemeral=True)
 
 

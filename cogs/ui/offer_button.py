@@ -9,9 +9,9 @@ from typing import Self
 
 import discord
 
-from bot.app import App
 from bot.client import Client
 from bot.drafts import Person
+from bot.job_desk import JobDesk
 from bot.permissions import Level
 from cogs.ui.buttons import person, require_channel
 from cogs.ui.items import DurableButton, view_of
@@ -22,7 +22,7 @@ class _Offer:
     """What can be offered: its button, what begins it, and what is said then."""
 
     label: str
-    start: Callable[[App, int, Person, int | None], Awaitable[object]]
+    start: Callable[[JobDesk, int, Person, int | None], Awaitable[object]]
     begun: str
     cancelled: str
 
@@ -30,13 +30,13 @@ class _Offer:
 _OFFERS = {
     "train": _Offer(
         label="Start training",
-        start=App.start_training,
+        start=JobDesk.start_training,
         begun="The training has started. You can follow it in this channel.",
         cancelled="Nothing was begun, uploaded or paid for.",
     ),
     "write": _Offer(
         label="Start writing",
-        start=App.start_writing,
+        start=JobDesk.start_writing,
         begun="The voice has begun to write. You can follow it in this channel.",
         cancelled="Nothing was begun or paid for.",
     ),
@@ -73,7 +73,7 @@ class OfferButton(
             return
         await interaction.response.defer(ephemeral=True, thinking=True)
         require_channel(interaction)
-        await self.offer.start(interaction.client.app, self.offer_id, person(interaction), interaction.channel_id)
+        await self.offer.start(interaction.client.app.jobs, self.offer_id, person(interaction), interaction.channel_id)
         await interaction.followup.send(self.offer.begun, ephemeral=True)
 
 

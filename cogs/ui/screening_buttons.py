@@ -174,14 +174,14 @@ class CategorySelect(DurableSelect, template=_PLACE + r":(?P<use>category|thresh
 
 async def screening_result(app: App, job: Job) -> Result | None:
     """What leads on from the end of a screening, where that depends on more than the job."""
-    if job.state is JobState.FAILED and not app.can_screen:
+    if job.state is JobState.FAILED and not app.stages.can_screen:
         return Result(view=view_of(NextStepButton("moderate"), ScreeningButton(Place(_NEWEST), Press.SKIP)))
     dataset_id = job.progress.dataset_id if job.progress is not None else None
     if job.state is not JobState.SUCCEEDED or dataset_id is None:
         return None
     if await get_dataset(app.database, dataset_id) is None:
         return None
-    found = await app.screening(dataset_id)
+    found = await app.screenings.summary(dataset_id)
     # Where nothing is flagged, a stricter threshold is what may be wanted.
     first = ScreeningButton(Place(dataset_id), Press.LOOK if found.by_category else Press.THRESHOLDS)
     return Result(view=view_of(first, NextStepButton("finetune"), NextStepButton("generate")))
@@ -199,7 +199,7 @@ async def _turn(interaction: discord.Interaction[Client], place: Place, press: P
 async def _decide(interaction: discord.Interaction[Client], place: Place, *, keep: bool) -> None:
     await _acknowledge(interaction)
     before = (await _find_open(interaction, place)).example
-    await interaction.client.app.decide_example(place.dataset_id, place.position, keep, person(interaction))
+    await interaction.client.app.screenings.decide_example(place.dataset_id, place.position, keep, person(interaction))
     name = f"Example {place.position + 1}"
     notice = f"{name} is kept: it is set aside no more." if keep else f"{name} is dropped: it stays set aside."
     if before is not None and before.position == place.position and before.decision is not None:
@@ -219,7 +219,7 @@ async def _decide_all(
         await _ask(interaction, review, press)
         return
     app, category = interaction.client.app, review.category
-    await app.decide_category(place.dataset_id, category, press is Press.KEEP_ALL, person(interaction))
+    await app.screenings.decide_category(place.dataset_id, category, press is Press.KEEP_ALL, person(interaction))
     now = await _find(interaction, place)
     notice = f"{foreign(cut(category, _NAME))}: {'kept' if press is Press.KEEP_ALL else 'dropped'} as a whole."
     if press is Press.KEEP_ALL and now.category is not None and now.undecided:
@@ -354,8 +354,8 @@ async def _take_threshold(
     await _acknowledge(interaction)
     review, category = await _rule(interaction, place)
     app, before = interaction.client.app, review.screening.set_aside
-    changed = await app.set_threshold(place.dataset_id, category, value, person(interaction))
-    more = (await app.screening(place.dataset_id)).set_aside - before
+    changed = await app.screenings.set_threshold(place.dataset_id, category, value, person(interaction))
+    more = (await app.screenings.summary(place.dataset_id)).set_aside - before
     await _show_thresholds(interaction, place, what_changed((changed + more) // 2, (changed - more) // 2))
 
 
@@ -369,7 +369,7 @@ async def _skip(interaction: discord.Interaction[Client], dataset_id: int, *, co
     await _acknowledge(interaction)
     app = interaction.client.app
     if confirmed:
-        await app.skip_screening(dataset_id, person(interaction))
+        await app.screenings.skip(dataset_id, person(interaction))
         dataset = await get_dataset(app.database, dataset_id)
         words = (await standing(app.database, dataset)).words if dataset is not None else "not screened"
         text = f"Recorded for dataset {dataset_id}: {words}."

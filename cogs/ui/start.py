@@ -38,7 +38,7 @@ async def start_stage(
     parameters = parameters or _defaults(interaction.client, kind)
     if kind == "generate":
         app = interaction.client.app
-        plan = await app.plan_writing(parameters)
+        plan = await app.jobs.plan_writing(parameters)
         if plan.offer_id is not None:
             shown, view = offer_embed(plan, app.settings.budget), offer_view("write", plan.offer_id)
             await interaction.followup.send(embed=shown, view=view, ephemeral=True)

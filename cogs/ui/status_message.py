@@ -296,7 +296,7 @@ class StatusButton(
         before = await app.runner.get(self.job_id)
         if before is None or (before.state.is_final and before.state is not JobState.FAILED):
             return "That job has already ended."
-        await app.cancel_job(self.job_id, person(interaction), failed_too=True)
+        await app.jobs.cancel(self.job_id, person(interaction), failed_too=True)
         return f"/{command_of(before.kind)} is cancelled. What was done until now is kept."
 
 

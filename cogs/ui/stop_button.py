@@ -29,7 +29,7 @@ class StopButton(DurableButton, template=r"job:(?P<id>\d{1,15}):stop", needs=Lev
 
     async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        job = await interaction.client.app.cancel_job(self.job_id, person(interaction))
+        job = await interaction.client.app.jobs.cancel(self.job_id, person(interaction))
         if job is None or (job.state.is_final and job.state is not JobState.CANCELLED):
             text = "That job has already ended."
         else:

@@ -103,7 +103,7 @@ class TrainingButton(
                 view = step_view("generate")
             case Remedy.RETRY:
                 require_channel(interaction)
-                await app.retry_training(self.job_id, who, interaction.channel_id)
+                await app.jobs.retry_training(self.job_id, who, interaction.channel_id)
                 text = "The training has started again. You can follow it in this channel."
             case Remedy.SCREEN_STRICTER:
                 text, view = await _stricter(app, self.job_id)
@@ -157,7 +157,7 @@ async def _change(interaction: discord.Interaction[Client], found: re.Match[str]
         if remedy is Remedy.FILTER_WORDS
         else {"post_limit": typed.strip() or "0"}
     )
-    notice = await interaction.client.app.change_options(change, person(interaction))
+    notice = await interaction.client.app.options.change(change, person(interaction))
     text = f"Noted. /examples makes the next dataset with it, and /finetune trains on that. {notice}".strip()
     await interaction.followup.send(embed=embed(description=text), view=step_view("examples"), ephemeral=True)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import discord
 
-from bot.app import WritingPlan
 from bot.config import BudgetSettings
+from bot.job_desk import WritingPlan
 from cogs.ui.budget_message import left_for_run, run_notes
 from cogs.ui.limits import embed, foreign
 from cogs.ui.words import money

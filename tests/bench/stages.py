@@ -273,7 +273,7 @@ async def generate(folder: Path, size: int) -> Figures:
 
 async def _write_drafts(app: App, size: int, **changes: Any) -> None:
     """Each text is taken as it comes: how often an n-gram copies is no matter of speed."""
-    desk = dataclasses.replace(await app._desk(), rewrites=0, **changes)
+    desk = dataclasses.replace(await app.stages.desk(), rewrites=0, **changes)
     async with app.database.write() as connection:
         kind = f"bench {changes}"
         job = await jobs.insert_job(

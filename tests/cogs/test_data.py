@@ -365,7 +365,7 @@ async def test_the_posts_of_a_blog_go_with_every_byte_once_a_backup_has_them(sma
     busy = await use(small, "delete", what="posts", which=small.blog_name)
     assert said(busy).startswith("This is in use: /download is running. Nothing was deleted.")
     (job,) = await small.app.runner.active()
-    await small.app.cancel_job(job.id, Person(1, "keeper"))
+    await small.app.jobs.cancel(job.id, Person(1, "keeper"))
     hour_is_over(small)
     async with asyncio.timeout(10):
         while await small.app.runner.active():

@@ -54,16 +54,10 @@ async def test_an_option_is_explained_with_its_value_default_and_place(small: Wo
 
 
 def _desk_with(app: App, overrides: dict[str, object]) -> Any:
+    from bot.live_settings import LiveSettings
     from bot.option_desk import OptionDesk
 
-    return OptionDesk(
-        app.database,
-        app._settings_path,
-        overrides,
-        settings=lambda: app.settings,
-        change=app.change_options,
-        clock=app.clock,
-    )
+    return OptionDesk(app.database, LiveSettings(app.settings, app.live.path, overrides), clock=app.clock)
 
 
 @pytest.mark.parametrize("name", [option.name for option in options().values() if option.is_secret])
@@ -257,7 +251,7 @@ async def test_what_will_not_last_is_said(small: World, monkeypatch: pytest.Monk
     assert "At the next start the variable TUMBLRBOT\\_DRAFT\\_COUNT wins over this" in text
     assert small.app.settings.draft_count == 4
     monkeypatch.delenv("TUMBLRBOT_DRAFT_COUNT")
-    small.app._overrides = {"draft_count": "6"}
+    small.app.live.overrides = {"draft_count": "6"}
     text = said(await small.owner.click(answer(await change(small, "draft_count", "3")), label="Apply"))
     assert "At the next start --draft-count on the command line wins over this" in text
 

@@ -377,7 +377,7 @@ async def test_a_press_on_stop_cancels_at_the_service_and_a_restart_does_not(tmp
             await until(lambda: len([call for call in room.openai.requests if call.method == "GET"]) > looks + 6)
             assert len(statuses()) == 3, "a restart begins nothing anew"
             assert not set(statuses()) & {"cancelling", "cancelled"}
-            await app.cancel_job(job.id, Person(1, "k"))
+            await app.jobs.cancel(job.id, Person(1, "k"))
             await until(lambda: set(statuses()) == {"cancelled"} and not room.openai.state.files)
         finally:
             await app.stop()
@@ -392,7 +392,7 @@ async def test_a_screening_without_the_option_makes_no_batches(tmp_path: Path):
             job = await app.runner.submit("moderate", {}, requested_by="k", requester_id=1, channel_id=None)
             async for _ in app.runner.follow(job.id):
                 pass
-            assert (await app.screening(1)).model == SCREENER
+            assert (await app.screenings.summary(1)).model == SCREENER
         finally:
             await app.stop()
         assert not room.openai.state.batches

@@ -537,21 +537,21 @@ async def test_another_service_can_screen_and_without_any_the_stage_says_so(tmp_
             app = App(settings, tmp_path / "config.toml", pace=Pace(training_poll=0.05))
             await app.start()
             try:
-                assert app.can_screen == bool(settings.endpoint("moderation").api_key.get_secret_value())
+                assert app.stages.can_screen == bool(settings.endpoint("moderation").api_key.get_secret_value())
                 state, error = await outcome(app)
                 assert (state, error[: len(expected[1])]) == expected
-                found = await app.screening(1)
+                found = await app.screenings.summary(1)
                 if state is JobState.SUCCEEDED:
                     assert (found.model, found.set_aside) == ("local-guard", 1)
-                    (knife,) = await app.flagged(1, category="violence", offset=0, limit=5)
-                    await app.decide_example(1, knife.position, True, KEEPER)
+                    (knife,) = await app.screenings.flagged(1, category="violence", offset=0, limit=5)
+                    await app.screenings.decide_example(1, knife.position, True, KEEPER)
                     assert KNIFE in trained_on(room)
-                    assert await app.decide_category(1, "violence", False, KEEPER) == 0
-                    assert await app.set_threshold(1, None, 0.0, KEEPER) == 12
+                    assert await app.screenings.decide_category(1, "violence", False, KEEPER) == 0
+                    assert await app.screenings.set_threshold(1, None, 0.0, KEEPER) == 12
                 else:
                     assert found.model is None
-                    await app.skip_screening(1, ODILE)
-                    assert (await app.screening(1)).skipped_by == "odile"
+                    await app.screenings.skip(1, ODILE)
+                    assert (await app.screenings.summary(1)).skipped_by == "odile"
             finally:
                 await app.stop()
         assert not room.openai.requests

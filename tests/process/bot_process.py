@@ -37,7 +37,7 @@ async def main(config: Path, kinds: list[str]) -> None:
         with contextlib.suppress(JobAlreadyRunning):
             if kind == "finetune":
                 terms = await app.voices.offer()
-                await app.start_training(terms.offer.id, Person(1, "keeper"), None)
+                await app.jobs.start_training(terms.offer.id, Person(1, "keeper"), None)
                 continue
             parameters = dict.fromkeys(options, True)
             await app.runner.submit(kind, parameters, requested_by="test", requester_id=None, channel_id=None)
