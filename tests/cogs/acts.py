@@ -32,7 +32,7 @@ QUICK = replace(
     settings_look=600.0,
     look_after=(0.0, 0.05, 0.1),
     retry_after=(0.02, 0.04, 0.06),
-    tumblr_deadline=0.6,
+    tumblr_deadline=1.2,
     tumblr_retry=0.01,
 )
 TITLES = {
@@ -86,7 +86,7 @@ async def small_world(
         yield world
 
 
-def hurry_models(world: World, deadline: float = 0.6) -> None:
+def hurry_models(world: World, deadline: float = 1.2) -> None:
     """Let calls to the model services give up soon, and be tried again at once."""
     for use in ("generation", "fine_tuning", "moderation"):
         if world.app.settings.endpoint(use).api_key.get_secret_value():
