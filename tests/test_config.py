@@ -19,6 +19,8 @@ from pydantic import SecretStr, ValidationError
 
 from bot import config
 from bot.config import Settings, load_settings
+from bot.config.nesting import names_in, renamed, setting_at
+from bot.config.options import as_toml, toml
 from bot.drafts import UploadState
 from bot.errors import SettingsError
 
@@ -483,7 +485,7 @@ def test_an_unreadable_file(tmp_path):
 def test_plain_http_only_to_this_machine(path, name, address, is_allowed):
     if is_allowed:
         settings = load(path, overrides={name: address})
-        assert config._setting_at(settings, name) == address.rstrip("/")
+        assert setting_at(settings, name) == address.rstrip("/")
     else:
         (problem,) = problems_of(path, overrides={name: address})
         assert problem.startswith(f"{name}: ")
@@ -530,7 +532,7 @@ def test_a_secret_shows_nowhere(path, name, caplog, capsys):
     path.write_text(f'[{section}]\n{key} = "{SECRET}"\n')
     with caplog.at_level(logging.DEBUG):
         settings = load(path)
-    secret = config._setting_at(settings, name)
+    secret = setting_at(settings, name)
     assert isinstance(secret, SecretStr)
     assert secret.get_secret_value() == SECRET
     shown = repr(settings) + str(settings) + str(settings.model_dump()) + settings.model_dump_json() + caplog.text
@@ -588,7 +590,7 @@ def test_what_is_written_to_the_file_of_secrets_is_read_from_it(path, data, capl
     with caplog.at_level(logging.DEBUG):
         settings = load(path)
     for name in SECRETS:
-        assert config._setting_at(settings, name).get_secret_value() == f"{SECRET}-{name}"
+        assert setting_at(settings, name).get_secret_value() == f"{SECRET}-{name}"
     assert not caplog.records
     assert SECRET not in repr(settings)
     assert [file.name for file in data.iterdir()] == ["secrets.toml"]
@@ -853,7 +855,7 @@ def test_the_last_value_of_every_secret_is_kept(folder, writes):
         expected |= values
     settings = load(folder / "none.toml", overrides={"data_directory": str(folder)})
     for name in SECRETS:
-        assert config._setting_at(settings, name).get_secret_value() == (expected.get(name) or "")
+        assert setting_at(settings, name).get_secret_value() == (expected.get(name) or "")
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------
@@ -936,7 +938,7 @@ def test_an_old_file_gains_options(path, old, newline, mark, caplog):
     assert content.startswith(mark + old.replace("\n", newline).encode())
     assert content.count(b"\n") == content.count(newline.encode())
     assert load(path) == before
-    assert set(config._names_in(config._renamed(tomllib.loads(content.removeprefix(mark).decode())))) == {
+    assert set(names_in(renamed(tomllib.loads(content.removeprefix(mark).decode())))) == {
         name for name, option in config.options().items() if not option.is_secret
     }
     assert not caplog.records
@@ -1149,7 +1151,7 @@ def files(draw):
             lines.append(f"[{section}]")
         for name in names:
             lines += draw(st.lists(st.one_of(st.just(""), comments), max_size=2))
-            value = config._toml(config._as_toml(written[name]))
+            value = toml(as_toml(written[name]))
             lines.append(f"{name.rpartition('.')[2]} = {value} {draw(st.one_of(st.just(''), comments))}".rstrip(" "))
     newline = draw(st.sampled_from(["\n", "\r\n"]))
     return newline.join(lines) + draw(st.sampled_from(["", newline])), written
