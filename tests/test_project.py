@@ -126,6 +126,9 @@ def test_compose_gives_the_bot_no_more_than_it_needs():
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"] == "1g"
+    assert service["pids_limit"] == 256
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     assert set(service["secrets"]) == set(compose["secrets"])
     for name, secret in compose["secrets"].items():
         assert secret == {"file": f"./secrets/{name}"}
