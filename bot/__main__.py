@@ -240,7 +240,7 @@ async def _run(settings: Settings, path: Path, overrides: Mapping[str, object]) 
             await client.connect()
     except discord.LoginFailure as error:
         raise SettingsError(
-            ("discord.token: Discord does not accept it; copy it again from the developer portal",)
+            ("discord.token: Discord does not accept it; copy it again from the developer portal.",)
         ) from error
     except discord.PrivilegedIntentsRequired as error:
         raise BotError("Discord refused the connection.", "Look at the bot's page in the developer portal.") from error

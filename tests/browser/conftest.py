@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,11 +117,16 @@ class Visitor:
 Visit = Callable[[int, int], AbstractAsyncContextManager[Visitor]]
 
 
+def find_chromium() -> str | None:
+    """Where Chromium is, if there is one."""
+    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Where Chromium is; without one the test is skipped."""
-    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    found = find_chromium()
     if found is None:
         pytest.skip("there is no Chromium here: install one, or name it with CHROMIUM")
     return found
@@ -137,27 +143,28 @@ def pictures() -> Path:
 @pytest.fixture
 async def visit(chromium: str, pictures: Path, tmp_path: Path) -> Visit:
     """Opens the page of a demo of its own, in a window of so many pixels."""
+    return partial(visiting, chromium, pictures, tmp_path)
 
+
+@asynccontextmanager
+async def visiting(chromium: str, pictures: Path, directory: Path, width: int, height: int) -> AsyncIterator[Visitor]:
+    """A person at the page of a demo of its own, whose log goes into the directory."""
     from playwright.async_api import async_playwright, expect
 
-    @asynccontextmanager
-    async def opened(width: int, height: int) -> AsyncIterator[Visitor]:
-        async with _demo(tmp_path) as address, async_playwright() as driver:
-            browser = await driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-            page = await browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(PATIENCE)
-            expect.set_options(timeout=PATIENCE)
-            visitor = Visitor(page, pictures)
-            try:
-                await page.goto(address)
-                yield visitor
-            except BaseException:
-                await visitor.picture("where it failed")
-                raise
-            finally:
-                await browser.close()
-
-    return opened
+    async with _demo(directory) as address, async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page = await browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        visitor = Visitor(page, pictures)
+        try:
+            await page.goto(address)
+            yield visitor
+        except BaseException:
+            await visitor.picture("where it failed")
+            raise
+        finally:
+            await browser.close()
 
 
 @asynccontextmanager
