@@ -92,9 +92,8 @@ def error_types() -> dict[str, str]:
     for line in (ROOT / "bot" / "errors.py").read_text("utf-8").splitlines():
         if title := re.match(r"# --- (.+?) -+$", line):
             heading = title[1]
-        elif named := re.match(r"class (\w+)\((\w+)\)", line):
-            if named[2] in found:
-                found[named[1]] = heading
+        elif (named := re.match(r"class (\w+)\((\w+)\)", line)) and named[2] in found:
+            found[named[1]] = heading
     elsewhere = [
         (node.name, base.id)
         for _, module in _modules()

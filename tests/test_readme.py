@@ -9,11 +9,15 @@ from pathlib import Path
 
 import discord
 import pytest
+import yaml
 
 from bot import bootstrap
 from bot.__main__ import _parser
+from bot.app import App
+from bot.client import PERMISSIONS, Client
 from bot.config import SECRETS_DIRECTORY, SECRETS_FILE, Settings, options
 from bot.demo.world import GUILD_ID
+from tests import promises
 from tests.cogs.acts import buttons, small_world, written
 
 REPOSITORY = Path(__file__).parents[1]
@@ -500,6 +504,21 @@ def section(title: str) -> str:
     return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
+def promised(text: str) -> list[str]:
+    """The sentences of a part. Those of a table begin with the row's first cell; what is made from the source is not looked at."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!-- the (\w+) begin.*?<!-- the \1 end -->", "", text, flags=re.DOTALL).replace("**", "")
+    found: list[str] = []
+    for block in re.split(r"\n\n|\n(?=- |[0-9]\. |\| )", text):
+        words = re.sub(r"^(- |[0-9]\. )", "", " ".join(block.split()))
+        if words.startswith(("| command |", "| --- |")):
+            continue
+        if words.startswith("| "):
+            words = words.strip("| ").replace(" | ", ": ", 1)
+        found += re.split(r"(?<=\.) ", words)
+    return [sentence for sentence in found if sentence]
+
+
 def spans() -> list[str]:
     """What stands between backticks, and each line of the code blocks."""
     blocks = [line for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
@@ -525,14 +544,19 @@ PARTS = {
     "Your data": YOUR_DATA,
     "Settings and money": SETTINGS_AND_MONEY,
     "Looks after itself": CARE,
+    **promises.PARTS,
 }
-"""The parts of the README whose every sentence has its tests."""
+"""Every part of the README, with the tests of each of its sentences."""
+
+
+def test_every_part_is_looked_at():
+    assert sorted(re.findall(r"^## (.+)$", README, re.MULTILINE)) == sorted(title for title in PARTS if title)
 
 
 @pytest.mark.parametrize(("title", "known"), PARTS.items(), ids=PARTS)
 def test_every_promise_has_its_tests(title: str, known: dict[str, list[tuple[str, str]]]):
-    promised = " ".join(section(title).replace("**", "").split())
-    sentences = re.split(r"(?<=\.) (?:- )?", promised.removeprefix("- "))
+    text = section(title) if title else README.partition("![")[0].partition("\n")[2]
+    sentences = promised(text)
     assert sorted(sentences) == sorted(known)
 
 
@@ -624,3 +648,27 @@ async def test_a_draft_has_the_buttons_that_are_named(tmp_path: Path):
     async with small_world(tmp_path, posts=12) as world:
         (draft,) = await written(world)
         assert buttons(draft) == list(dict.fromkeys(named))
+
+
+def test_the_permissions_are_those_of_the_link(tmp_path: Path):
+    named = re.search(r"five permissions: ([a-z ,]+)\.", " ".join(section("Run it for real").split()))
+    assert named is not None
+    asked_for = dict.fromkeys((name.replace(" ", "_") for name in named[1].split(", ")), True)
+    assert discord.Permissions(**asked_for) == PERMISSIONS
+    client = Client(App(Settings(data_directory=tmp_path), tmp_path / "config.toml"))
+    assert not any((client.intents.members, client.intents.message_content, client.intents.presences))
+
+
+def test_compose_names_two_secrets():
+    compose = yaml.safe_load((REPOSITORY / "compose.yaml").read_text("utf-8"))
+    assert len(compose["secrets"]) == 2
+
+
+def test_the_container_asks_for_health():
+    assert re.search(
+        r'^HEALTHCHECK .*"tumblrbot-discord", "health"', (REPOSITORY / "Dockerfile").read_text("utf-8"), re.MULTILINE
+    )
+
+
+def test_the_limit_that_is_named_is_the_default():
+    assert f"`monthly_limit` is {Settings().budget.monthly_limit:g}" in README
