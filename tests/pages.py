@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bot.config import Option, options, sections
 from bot.language.prices import likely_cost, price_of, priced_models, training_cost
-from tests.sentences import CHECK, UNKNOWN, sentences
+from tests.sentences import CHECK, sentences
+from tests.source_texts import ROOT, UNKNOWN
 
-ROOT = Path(__file__).parents[1]
 COMMAND = "python3 -m tests.pages"
 
 

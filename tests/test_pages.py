@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import COMMAND, ROOT, pages, rooms
-from tests.sentences import UNKNOWN, sentences, unread
+from tests.pages import COMMAND, pages, rooms
+from tests.sentences import sentences, unread
+from tests.source_texts import ROOT, UNKNOWN
 
 BOT_PAGE = (ROOT / "bot" / "README.md").read_text("utf-8")
 OF_THEIR_OWN = ("JobAlreadyRunning(", "BudgetReached(")
