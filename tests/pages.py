@@ -7,6 +7,7 @@ is the map of the house, in `README.md` the table of costs. `tests/test_pages.py
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -21,11 +22,10 @@ COMMAND = "python3 -m tests.pages"
 
 def _cell(text: str) -> str:
     """A text in a table: its own marks are shown, not obeyed; what is between backticks stays code."""
-    parts = text.replace("\n", " ").replace("|", "\\|").split("`")
+    parts = text.replace("\n", " ").split("`")
     for at in range(0, len(parts), 2):
-        for mark in "*_<>[]":
-            parts[at] = parts[at].replace(mark, f"\\{mark}")
-    return "`".join(parts)
+        parts[at] = re.sub(r"([\\*_<>\[\]])", r"\\\1", parts[at])
+    return "`".join(parts).replace("|", "\\|")
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -61,18 +61,18 @@ Each can be set in four places:
 - as a file of the secrets folder, with the name of the variable: `/run/secrets/tumblrbot_discord__token`.
 - on the command line of `run`: `--post-limit 50`, `--review-posts-a-day 4`.
 
-Secrets are never taken from the command line, and never written to `config.toml`. Setup, `/connect`, `/config secret`
-and import keep them in `secrets.toml` of the data directory.
+Secrets are not taken from the command line, and the bot writes none of them to `config.toml`. Setup, `/connect`,
+`/config secret` and import keep them in `secrets.toml` of the data directory.
 """
 
 
 def _default(option: Option) -> str:
     if option.is_secret:
-        return "secret"
+        return "It is a secret."
     if option.default in ("", []):
-        return "none"
+        return "Default: none."
     default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
-    return f"`{default}`".replace("|", "\\|").replace("\n", " ")
+    return f"Default: `{' '.join(default.split())}`."
 
 
 def _options_page() -> str:
@@ -80,16 +80,10 @@ def _options_page() -> str:
     for section, found in groupby(options().values(), key=lambda option: option.section):
         about = sections().get(section, "What most people set.")
         lines += [f"## {f'[{section}]' if section else 'At the top of the file'}", "", _cell(about), ""]
-        rows = (
-            (
-                f"`{option.key}`",
-                _cell(f"{option.description} Takes {option.allowed.text}."),
-                _default(option),
-                f"`{option.variable}`" + ("" if option.is_secret else f"<br>`{option.flag}`"),
-            )
-            for option in found
-        )
-        lines += _table(("option", "what it means, what it takes", "default", "variable, flag"), rows)
+        for option in found:
+            places = f"`{option.variable}`" if option.is_secret else f"`{option.variable}`, `{option.flag}`"
+            lines += [f"### `{option.key}`", "", _cell(option.description), ""]
+            lines += [f"Takes {_cell(option.allowed.text)}. {_default(option)} Also: {places}.", ""]
     return "\n".join(lines)
 
 
@@ -178,6 +172,7 @@ def _costs() -> Iterator[str]:
     )
     rows.append((f"Writing {DRAFTS} drafts with a trained voice", _TUNED, f"${tuned.dollars:.2f}"))
     yield from _table(("what", "model", "about"), rows)
+    yield "The prices that the bot goes by; for a model that can be trained, those of a trained one:\n"
     prices = [(model, price) for model in priced_models() if (price := price_of(model)) is not None]
     head = ("US dollars for a million tokens", "training", "input", "cached", "output", "as of")
     yield from _table(

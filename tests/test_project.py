@@ -101,6 +101,14 @@ def test_the_runtime_lock_holds_no_tools():
     assert not {"pytest", "ruff", "playwright", "simcord", "basedpyright"} & read_lock("requirements.lock").keys()
 
 
+def test_what_the_bot_reads_at_run_time_is_packed():
+    """Whatever in the packages is no module: setuptools leaves out what no pattern names. Pages are for people only."""
+    for package, patterns in PROJECT["tool"]["setuptools"]["package-data"].items():
+        folder = CHECKOUT / package
+        files = {path for path in folder.rglob("*.*") if path.is_file() and path.suffix not in {".py", ".pyc", ".md"}}
+        assert files == {path for pattern in patterns for path in folder.glob(pattern)}
+
+
 # --- container ------------------------------------------------------------------------------------------------
 
 
