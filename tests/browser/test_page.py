@@ -135,6 +135,8 @@ async def _edit_meanwhile(visitor: Visitor) -> None:
 
 async def test_it_fits_a_phone(visit: Visit):
     async with visit(390, 844) as visitor:
+        await visitor.sees("A small world to try the bot in")
+        await visitor.still()  # the page slides in
         await _fits(visitor, "30 phone greeting")
         await visitor.presses("Download posts")
         await visitor.sees(" a second", visitor.message("Downloading posts"))
