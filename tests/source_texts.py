@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 ROOT = Path(__file__).parents[1]
 UNKNOWN = "…"
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 DEEPEST = 6
 """How far a name is followed from one place to the next."""
 
@@ -25,7 +27,7 @@ class Module:
 
     tree: ast.Module
     constants: dict[str, ast.expr] = field(default_factory=dict)
-    functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=dict)
+    functions: dict[str, _Function] = field(default_factory=dict)
     imported: dict[str, tuple[str, str]] = field(default_factory=dict)
     classes: list[ast.ClassDef] = field(default_factory=list)
 
@@ -35,7 +37,7 @@ class Scope:
     """Where an expression stands: its module, and the functions around it, the innermost last."""
 
     module: Module
-    functions: tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...] = ()
+    functions: tuple[_Function, ...] = ()
 
 
 @cache
@@ -111,13 +113,22 @@ def _candidates(node: ast.expr, scope: Scope, depth: int) -> list[tuple[ast.expr
             return found or [(node, scope)]
         case ast.Attribute(attr="reason") if "NoAnswer" in scope.module.imported:
             return _reasons()
-        case ast.Call(func=ast.Name(id=name)) if name in scope.module.functions:
-            function = scope.module.functions[name]
+        case ast.Call(func=ast.Name(id=name)) if (found := _function(name, scope.module)) is not None:
+            function, home = found
             returned = [each.value for each in ast.walk(function) if isinstance(each, ast.Return) and each.value]
-            inner = Scope(scope.module, (function,))
-            return [found for value in returned for found in _candidates(value, inner, depth + 1)] or [(node, scope)]
+            inner = Scope(home, (function,))
+            return [value for each in returned for value in _candidates(each, inner, depth + 1)] or [(node, scope)]
         case _:
             return [(node, scope)]
+
+
+def _function(name: str, module: Module) -> tuple[_Function, Module] | None:
+    """The function that a name calls, in this module or where it is imported from."""
+    if name in module.functions:
+        return module.functions[name], module
+    source, original = module.imported.get(name, ("", ""))
+    home = _module(source) if source.startswith(("bot", "cogs")) else None
+    return (home.functions[original], home) if home is not None and original in home.functions else None
 
 
 @cache
@@ -232,6 +243,6 @@ def _part(node: ast.expr, scope: Scope, depth: int) -> list[str]:
 
 def _tidy(text: str) -> str:
     """On one line; `f"{sentence}."` of a sentence that has its full stop is that sentence."""
-    text = re.sub(f"{UNKNOWN}{{2,}}", UNKNOWN, text)
+    text = re.sub(f"{UNKNOWN}( ?{UNKNOWN})+", UNKNOWN, text)
     text = " ".join(text.split()) if text.strip() == text else re.sub(r"\s", " ", text)
     return re.sub(r"(?<!\.)\.\.$", ".", text)
