@@ -75,6 +75,7 @@ class DiscordRest:
                 web.get("/guilds/{id}", self._guild),
                 web.get("/guilds/{id}/channels", self._channels),
                 web.get("/guilds/{id}/members/{member}", self._member),
+                web.get("/applications/{application}/guilds/{id}/commands", self._commands),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -133,6 +134,10 @@ class DiscordRest:
                 "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False,
             }
         )  # fmt: skip
+
+    async def _commands(self, request):
+        self._house(request)
+        return _json([])  # the bot has never run
 
     async def _channels(self, request):
         house = self._house(request)
