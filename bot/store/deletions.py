@@ -16,6 +16,7 @@ import aiosqlite
 from bot.drafts import DraftState
 from bot.store.audit import SCREENING_ACTION, SCREENING_SUBJECT
 from bot.store.datasets import NEWEST, TRAINING_FILE_BEHIND
+from bot.store.drafts import WANTS_A_SUCCESSOR
 from bot.store.facts import mark
 from bot.store.purge import REMNANTS
 
@@ -107,14 +108,11 @@ async def kept_datasets(connection: aiosqlite.Connection) -> list[int]:
 async def draft_standings(connection: aiosqlite.Connection) -> list[DraftStanding]:
     """Every draft."""
     rows = await connection.execute_fetchall(
-        """
+        f"""
         SELECT id, state, replaces, (SELECT count(*) FROM decisions WHERE draft_id = d.id),
-            EXISTS (SELECT 1 FROM uploads WHERE draft_id = d.id) OR post_id IS NOT NULL,
-            state = 'replaced' AND NOT EXISTS (
-                SELECT 1 FROM drafts n WHERE n.replaces = d.id AND n.regeneration_id IS
-                    (SELECT max(id) FROM decisions WHERE draft_id = d.id AND action = 'regenerate'))
+            EXISTS (SELECT 1 FROM uploads WHERE draft_id = d.id) OR post_id IS NOT NULL, {WANTS_A_SUCCESSOR}
         FROM drafts d ORDER BY id
-        """
+        """  # noqa: S608 - our own text
     )
     return [DraftStanding(row[0], DraftState(row[1]), row[2], row[3], bool(row[4]), bool(row[5])) for row in rows]
 

@@ -41,6 +41,19 @@ _DRAFTS = """
         ON c.id = (SELECT max(id) FROM decisions WHERE draft_id = d.id AND action <> 'remove')
 """
 
+# For some time the shape had `regeneration_id` and the bot did not write it: there only the time tells what the
+# successor answers.
+WANTS_A_SUCCESSOR = """
+    d.state = 'replaced' AND NOT EXISTS (
+        SELECT 1 FROM drafts n, (
+            SELECT max(id) AS id, max(at) AS at FROM decisions WHERE draft_id = d.id AND action = 'regenerate'
+        ) press
+        WHERE n.replaces = d.id
+            AND (n.regeneration_id IS press.id OR n.regeneration_id IS NULL AND n.created_at >= press.at)
+    )
+"""
+"""Whether a draft `d` is set aside for another that is not written yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewDraft:
@@ -194,13 +207,7 @@ async def drafts_to_rewrite(database: Database, *, limit: int) -> list[Draft]:
     """Drafts that somebody wanted regenerated and that have no successor yet."""
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
-            _DRAFTS  # noqa: S608 - our own text
-            + """
-            WHERE d.state = 'replaced' AND NOT EXISTS (
-                SELECT 1 FROM drafts n WHERE n.replaces = d.id AND n.regeneration_id IS
-                    (SELECT max(id) FROM decisions WHERE draft_id = d.id AND action = 'regenerate'))
-            ORDER BY d.id LIMIT ?
-            """,
+            f"{_DRAFTS} WHERE {WANTS_A_SUCCESSOR} ORDER BY d.id LIMIT ?",
             (limit,),
         )
     return [_draft(row) for row in rows]
