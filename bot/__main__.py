@@ -185,6 +185,7 @@ def _backup(settings: Settings, path: Path, target: Path | None) -> int:
 
 def _restore(settings: Settings, path: Path, source: Path) -> int:
     from bot.backup import restore  # noqa: PLC0415 - `--help` needs none of it
+    from bot.store.database import newest_shape  # noqa: PLC0415 - as above
 
     done = restore(settings, path, source)
     made_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(done.manifest.made_at))
@@ -195,6 +196,8 @@ def _restore(settings: Settings, path: Path, source: Path) -> int:
         print(f"  What was there before is kept as {file}.")
     for sentence in done.left_out:
         print(f"  {sentence}")
+    if done.manifest.database_version < newest_shape():
+        print("Its database is of an earlier version. The bot brings it up to date when it starts.")
     if done.jobs:
         print(
             f"Jobs that were under way in it are marked as failed: {done.jobs}. Begin them again where that is needed."

@@ -283,6 +283,29 @@ BACKUPS = {
     "have been done since.": [(BACKUP, "test_what_was_about_to_happen_does_not_happen_a_second_time")],
 }
 """Each sentence under "Backups", and the tests that fail when it stops being true."""
+_UPGRADES = "tests/store/test_versions.py"
+_OPENED = (_UPGRADES, "test_a_database_of_each_version_is_brought_up_to_date")
+_GONE_ON = (_UPGRADES, "test_the_bot_goes_on_with_a_database_of_each_version")
+_KILLED = (_UPGRADES, "test_a_kill_at_any_step_of_the_migrations_leaves_a_whole_database_and_the_copy")
+_RESTORED = (_UPGRADES, "test_a_backup_of_each_version_is_restored_and_brought_up_to_date")
+_TOO_NEW = ("tests/store/test_database.py", "test_a_database_newer_than_the_program")
+UPGRADING = {
+    "Forward.": [_OPENED],
+    "Stop the bot, put the new version in its place, and start it.": [_GONE_ON],
+    "It opens the database of any earlier version, loses nothing of it, and goes on with what was under way; buttons of old "
+    "messages work.": [_OPENED, _GONE_ON],
+    "The copy.": [_OPENED],
+    "Before the shape of the database changes, a copy is kept beside it; its name ends with before and the number of the "
+    "change.": [_OPENED],
+    "A kill in the middle leaves the old shape or a newer one, whole, and the copy.": [_KILLED],
+    "Old backups.": [_RESTORED],
+    "One that an earlier version made can be restored; the bot brings it up to date when it starts.": [_RESTORED],
+    "Back.": [_TOO_NEW],
+    "A version refuses the database of a newer one, and says so.": [_TOO_NEW],
+    "To go back, stop the bot, move `bot.sqlite3` and the files beside it that end with wal and shm away, and give the copy "
+    "that name.": [_OPENED],
+}
+"""Each sentence under "Upgrading", and the tests that fail when it stops being true."""
 DATA = "tests/cogs/test_data.py"
 _EXPORT = (DATA, "test_an_export_has_every_row_with_fields_that_are_explained_and_no_secret")
 _LARGE = (DATA, "test_an_export_too_large_for_discord_stays_here_until_what_it_holds_must_go")
@@ -540,6 +563,7 @@ PARTS = {
     "Deciding": DECIDING,
     "Voices and drafts": VOICES,
     "Backups": BACKUPS,
+    "Upgrading": UPGRADING,
     "Setting up": SETTING_UP,
     "Your data": YOUR_DATA,
     "Settings and money": SETTINGS_AND_MONEY,
@@ -590,7 +614,7 @@ def test_every_command_line_is_one():
             assert _parser().parse_args(arguments).command == arguments[0]
         else:
             path = REPOSITORY / module.replace(".", "/")
-            assert (path / "__main__.py").is_file(), span
+            assert (path / "__main__.py").is_file() or path.with_suffix(".py").is_file(), span
     assert {"python3 -m bot demo", "python3 -m bot demo --tour", "python3 -m tests"} <= set(spans())
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.backup import make_backup, restore
-from bot.config import Settings
+from bot.__main__ import main
 from bot.demo.tour import blog_text
 from bot.demo.world import World
 from bot.drafts import DraftState
@@ -53,7 +52,8 @@ async def test_a_database_of_each_version_is_brought_up_to_date(number, path, tm
     build(number, path)
     before = rows(path)
     assert {table for table in TABLES_IN_USE if before[table]} == TABLES_IN_USE
-    assert shape(path) == await fresh_shape(tmp_path / "then", number), "a migration was edited after it was released"
+    old = shape(path)
+    assert old == await fresh_shape(tmp_path / "then", number), "a migration was edited after it was released"
 
     await (await Database.open(path)).close()
     assert version(path) == newest_shape()
@@ -65,7 +65,7 @@ async def test_a_database_of_each_version_is_brought_up_to_date(number, path, tm
         assert copies == []
     else:
         assert [copy.name for copy in copies] == [f"bot.sqlite3.before-{number + 1:04}"]
-        assert (version(copies[0]), rows(copies[0])) == (number, before)
+        assert (version(copies[0]), shape(copies[0]), rows(copies[0])) == (number, old, before)
 
 
 async def uploaded(world: World, number: int) -> None:
@@ -113,21 +113,34 @@ async def test_the_bot_goes_on_with_a_database_of_each_version(number, tmp_path)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-async def test_a_backup_of_each_version_is_restored_and_brought_up_to_date(number, tmp_path):
-    there = Settings(data_directory=tmp_path / "there")
-    build(number, there.database_file)
-    made = make_backup(there, tmp_path / "config.toml")
-    here = Settings(data_directory=tmp_path / "here")
-    done = restore(here, tmp_path / "config.toml", made.path)
-    assert (made.manifest.database_version, done.jobs, done.drafts) == (number, 1, 1)
-    await (await Database.open(here.database_file)).close()
-    assert shape(here.database_file) == await fresh_shape(tmp_path / "now", newest_shape())
-    assert is_sound(here.database_file)
+async def test_a_backup_of_each_version_is_restored_and_brought_up_to_date(number, tmp_path, capsys):
+    there, here = tmp_path / "there" / "bot.sqlite3", tmp_path / "here" / "bot.sqlite3"
+    build(number, there)
+    zipped = str(tmp_path / "b.zip")
+    assert main(["backup", zipped, *options_for(there.parent)]) == 0
+    assert main(["restore", zipped, *options_for(here.parent)]) == 0
+    told = capsys.readouterr().out
+    assert ("The bot brings it up to date when it starts." in told) == (number < newest_shape())
     # A job that was under way is not gone on with, and what was approved is asked for again: the rest is as it was.
-    assert {table for table, _ in lost(rows(there.database_file), rows(here.database_file))} == {"jobs", "drafts"}
-    with closing(sqlite3.connect(here.database_file)) as connection:
+    assert "marked as failed: 1." in told
+    assert "wait for a decision again: 1." in told
+    await (await Database.open(here)).close()
+    assert shape(here) == await fresh_shape(tmp_path / "now", newest_shape())
+    assert is_sound(here)
+    assert sorted(table for table, _ in lost(rows(there), rows(here))) == ["drafts", "jobs"]
+    with closing(sqlite3.connect(here)) as connection:
         assert connection.execute("SELECT state FROM jobs WHERE id = 6").fetchone() == ("failed",)
         assert connection.execute("SELECT state FROM drafts WHERE id = 6").fetchone() == ("pending",)
+
+
+def options_for(data: Path) -> list[str]:
+    options = {
+        "config": data / "config.toml",
+        "data-directory": data,
+        "training-data-file": data / "training_data.jsonl",
+        "custom-prompts-file": data / "custom_prompts.jsonl",
+    }
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
 
 @pytest.mark.long
