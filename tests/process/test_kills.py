@@ -233,13 +233,13 @@ async def test_a_deletion_survives_kills(tmp_path: Path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_a_deletion_survives_many_kills(tmp_path: Path):
     await kill_removals(tmp_path, kills=30, dice=random.Random(5))
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_a_download_survives_a_hundred_kills(tmp_path: Path):
     for seed in range(10):
         folder = tmp_path / str(seed)
@@ -248,6 +248,6 @@ async def test_a_download_survives_a_hundred_kills(tmp_path: Path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_an_upload_survives_a_hundred_kills(tmp_path: Path):
     await kill_uploads(tmp_path, kills=100, dice=random.Random(3))
