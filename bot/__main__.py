@@ -19,16 +19,22 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bot import __version__, logs
 from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, require
 from bot.errors import BotError, SettingsError
 from bot.jobs.background import report_unexpected
 
+if TYPE_CHECKING:
+    from bot.client import Client
+
 _log = logging.getLogger("bot")
 BAD_SETTINGS = 2
 _STOP_SECONDS = 8.0  # Docker kills after ten
 _LOGIN_SECONDS = 30.0
+_TOKEN_REFUSED = 4004
+"""How Discord's gateway closes a connection whose token is reset meanwhile."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -221,7 +227,6 @@ def _health(chosen: argparse.Namespace) -> int:
 async def _run(settings: Settings, path: Path, overrides: Mapping[str, object]) -> int:
     from bot.app import App  # noqa: PLC0415 - `--help` and `health` need none of it
     from bot.client import Client, gateway_state  # noqa: PLC0415
-    from bot.garbage import freeze_what_is_loaded  # noqa: PLC0415
     from bot.health import beat_file, keep_beating  # noqa: PLC0415
 
     require(settings, "discord.token", "discord.guild_id")
@@ -237,23 +242,36 @@ async def _run(settings: Settings, path: Path, overrides: Mapping[str, object]) 
         app.background.spawn(
             "health", keep_beating(app.database, beat_file(settings.data_directory), lambda: gateway_state(client))
         )
-        async with client:
-            await client.login(settings.discord.token.get_secret_value())
-            freeze_what_is_loaded()
-            await client.connect()
-    except discord.LoginFailure as error:
-        raise SettingsError(
-            ("discord.token: Discord does not accept it; copy it again from the developer portal.",)
-        ) from error
-    except discord.PrivilegedIntentsRequired as error:
-        raise BotError("Discord refused the connection.", "Look at the bot's page in the developer portal.") from error
-    except (discord.HTTPException, discord.GatewayNotFound, OSError) as error:
-        raise BotError("Discord cannot be reached.", "Check the network, and try again later.") from error
+        await _stay_connected(client, settings.discord.token.get_secret_value())
     except asyncio.CancelledError:
         _log.info("Stopping. Jobs under way go on at the next start.")
     finally:
         await app.stop()
     return 0
+
+
+async def _stay_connected(client: Client, token: str) -> None:
+    """Log in, and stay until the connection is over for good. Raises BotError where Discord does not let it stand."""
+    import aiohttp  # noqa: PLC0415 - as in `_run`
+    import discord  # noqa: PLC0415
+
+    from bot.garbage import freeze_what_is_loaded  # noqa: PLC0415
+
+    refused = SettingsError(("discord.token: Discord does not accept it; copy it again from the developer portal.",))
+    unreachable = BotError("Discord cannot be reached.", "Check the network, and try again later.")
+    try:
+        async with client:
+            await client.login(token)
+            freeze_what_is_loaded()
+            await client.connect()
+    except discord.LoginFailure as error:
+        raise refused from error
+    except discord.PrivilegedIntentsRequired as error:
+        raise BotError("Discord refused the connection.", "Look at the bot's page in the developer portal.") from error
+    except discord.ConnectionClosed as error:
+        raise refused if error.code == _TOKEN_REFUSED else unreachable from error
+    except (discord.HTTPException, discord.GatewayNotFound, aiohttp.ClientError, OSError) as error:
+        raise unreachable from error
 
 
 async def _import(folder: Path, settings: Settings, path: Path) -> int:
@@ -272,6 +290,7 @@ async def _check(settings: Settings, path: Path) -> int:
 
     from bot.app import App  # noqa: PLC0415 - `--help` needs none of it
     from bot.check import Finding, check_discord, check_services, unreachable  # noqa: PLC0415
+    from bot.client import DISCORD_FAILURES  # noqa: PLC0415
 
     findings: list[Finding] = [Finding("Settings", f"{path} is in order.")]
     app = App(settings, path)
@@ -292,7 +311,7 @@ async def _check(settings: Settings, path: Path) -> int:
                 findings.append(
                     Finding("Discord token", "Discord does not accept it.", "Copy it again from the developer portal.")
                 )
-            except (discord.HTTPException, OSError) as error:
+            except DISCORD_FAILURES as error:
                 findings.append(unreachable(error))
             finally:
                 await client.close()
@@ -310,11 +329,13 @@ def _stop_on_signals(task: asyncio.Task[int] | None) -> None:
     if task is None:
         return
 
+    last = threading.Timer(_STOP_SECONDS, _end_at_once)
+    last.daemon = True
+
     def stop() -> None:
-        task.cancel()
-        last = threading.Timer(_STOP_SECONDS, _end_at_once)
-        last.daemon = True
-        last.start()
+        if last.ident is None:  # a second signal would cut off the stopping itself
+            task.cancel()
+            last.start()
 
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -223,3 +223,27 @@ def test_a_signal_stops_it_in_order(name: str):
         process.send_signal(getattr(signal, name))
         assert process.stdout.read() == "tidied up\n"
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_a_second_signal_does_not_cut_the_stopping_off():
+    code = (
+        "import asyncio\n"
+        "from bot.__main__ import _stop_on_signals\n"
+        "async def work():\n"
+        "    _stop_on_signals(asyncio.current_task())\n"
+        "    print('up', flush=True)\n"
+        "    try: await asyncio.sleep(60)\n"
+        "    except asyncio.CancelledError: print('stopping', flush=True)\n"
+        "    await asyncio.sleep(1)\n"
+        "    print('tidied up', flush=True)\n"
+        "asyncio.run(work())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "tidied up\n"
+    assert process.returncode == 0
