@@ -113,21 +113,23 @@ def keep_nightly(settings: Settings, settings_path: Path, *, clock: Callable[[],
     """
     now, wanted = clock(), settings.retention.backups
     folder = backups_folder(settings)
-    there = sorted(folder.glob(f"{_NIGHTLY}-*.zip"))
-    newest = max((path.stat().st_mtime for path in there), default=None)
-    # One from the future was made while the clock was wrong, and says nothing.
-    if wanted and (newest is None or not now - DAY < newest <= now + 1):
-        there.append(_make(settings, settings_path, _named(settings, _NIGHTLY, now), now).path)
-        newest = now
+    made_at = {path: path.stat().st_mtime for path in folder.glob(f"{_NIGHTLY}-*.zip")}
+    # One from the future was made while the clock was wrong. It says nothing, and goes first.
+    newest = max((moment for moment in made_at.values() if moment <= now + 1), default=None)
+    if wanted and (newest is None or newest <= now - DAY):
+        made_at[_make(settings, settings_path, _named(settings, _NIGHTLY, now), now).path] = newest = now
+    oldest_first = sorted(made_at, key=lambda path: (made_at[path] <= now + 1, made_at[path], path))
     try:
-        for path in sorted(there)[: max(0, len(there) - wanted)]:
+        for path in oldest_first[: max(0, len(oldest_first) - wanted)]:
             path.unlink(missing_ok=True)
-        for path in folder.glob(f"{_BEFORE_DELETING}-*.zip"):
-            if path.stat().st_mtime < now - days_kept(settings) * DAY:
-                path.unlink(missing_ok=True)
-        for path in folder.glob("*.unfinished"):
-            if path.stat().st_mtime < now - DAY:
-                path.unlink(missing_ok=True)
+        for days, left in (
+            (days_kept(settings), folder.glob(f"{_BEFORE_DELETING}-*.zip")),
+            (1, folder.glob("*.unfinished")),
+            (1, settings.database_file.parent.glob(f"{DATABASE}.before-backup-*")),
+        ):
+            for path in left:
+                if path.stat().st_mtime < now - days * DAY:
+                    path.unlink(missing_ok=True)
     except OSError as error:
         raise BotError(
             f"An old backup in {folder} cannot be removed ({type(error).__name__}).",
@@ -217,7 +219,7 @@ def _make(settings: Settings, settings_path: Path, target: Path, now: float) -> 
         raise BotError(f"There is no database {places[DATABASE]}.", "Start the bot once, or name its data_directory.")
     if target.exists():
         raise BotError(f"{target} is there already.", "Give the backup another name.")
-    # Retention removes a copy with this beginning, should a kill leave it here.
+    # `keep_nightly` removes a copy with this beginning, should a kill leave it here, and retention what is others' in it.
     copy = places[DATABASE].with_name(f"{DATABASE}.before-backup-{secrets.token_hex(4)}")
     with _explained(f"The backup {target}"), ExitStack() as undo:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -397,6 +397,31 @@ async def test_as_many_nightly_backups_are_kept_as_the_settings_say(tmp_path: Pa
     assert by_hand.exists()
 
 
+async def test_one_that_a_wrong_clock_dated_takes_no_place_of_the_others(tmp_path: Path):
+    settings = await filled(tmp_path)
+    settings = settings.model_copy(update={"retention": settings.retention.model_copy(update={"backups": 2})})
+    path = tmp_path / "config.toml"
+    keep_nightly(settings, path, clock=at(NOW + 9_000 * DAY))
+    for day in range(3):
+        assert keep_nightly(settings, path, clock=at(NOW + day * DAY)) == NOW + (day + 1) * DAY
+        assert keep_nightly(settings, path, clock=at(NOW + day * DAY + 60)) == NOW + (day + 1) * DAY
+    names = sorted(path.name for path in backups_folder(settings).glob("*"))
+    assert names == [f"nightly-202701{day}T080000Z.zip" for day in (16, 17)]
+
+
+async def test_what_a_kill_left_of_one_goes_after_a_day(tmp_path: Path):
+    settings = await filled(tmp_path)
+    left = [settings.data_directory / f"{DATABASE}.before-backup-0a0b0c0d{end}" for end in ("", ".unfinished")]
+    kept = settings.data_directory / f"{DATABASE}.before-0009"
+    for file in (*left, kept):
+        file.write_bytes(settings.database_file.read_bytes())
+        os.utime(file, (NOW, NOW))
+    for days, are_there in ((0.9, True), (1.1, False)):
+        keep_nightly(settings, tmp_path / "config.toml", clock=at(NOW + days * DAY))
+        assert [file.exists() for file in left] == [are_there] * 2
+    assert kept.exists()
+
+
 async def test_one_from_before_a_deletion_is_kept_as_long_as_the_nightly_ones(tmp_path: Path):
     settings = await filled(tmp_path)
     settings = settings.model_copy(update={"retention": settings.retention.model_copy(update={"backups": 3})})
