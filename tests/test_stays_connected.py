@@ -61,7 +61,8 @@ async def test_each_way_in_which_discord_ends_it_has_a_sentence(monkeypatch: pyt
     await rest.stop()
 
     # Something stands between that takes calls and hangs up.
-    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
