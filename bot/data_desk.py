@@ -116,10 +116,10 @@ class DataDesk:
         return backup.days_kept(self._settings())
 
     async def delete(self, what: What, which: str, *, shown: int, typed: str, person: Person) -> Deleted:
-        """Make a backup, then delete what was shown, which was so much in all.
+        """Make a backup, then delete what was shown; `shown` is the `mark` that it had.
 
         Raises:
-            NothingToDo: something else was typed, there is more or less of it now, or a job uses it.
+            NothingToDo: something else was typed, it is not what was shown any more, or a job uses it.
             BotError: no backup could be made. In each case nothing was deleted.
         """
         async with self._deleting:
@@ -132,9 +132,9 @@ class DataDesk:
                 "Something else was typed than what was asked for. Nothing was deleted.",
                 f"Press the button again, and type {doomed.typed}",
             )
-        if doomed.count != shown:
+        if doomed.mark != shown:
             raise NothingToDo(
-                "There is more or less of it now than was shown. Nothing was deleted.", "Use /data delete again."
+                "What there is now is not what was shown. Nothing was deleted.", "Use /data delete again."
             )
         settings = self._settings()
         try:

@@ -6,7 +6,8 @@ consents, jobs, trainings, voices, and every draft that was ever sent to Tumblr.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -54,7 +55,7 @@ _USERS = {
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """What would go, and what is left on purpose. Each number counts rows."""
+    """What would go, and what is left on purpose. Each number counts rows; `draft_ids` are the drafts that go."""
 
     what: What
     which: str
@@ -73,7 +74,7 @@ class Doomed:
     is_newest: bool = False
     is_edited: bool = False
     """The training file is not as the bot wrote it."""
-    drafts: int = 0
+    draft_ids: tuple[int, ...] = ()
     decisions: int = 0
     set_aside: int = 0
     """Among the drafts: those that were regenerated."""
@@ -92,6 +93,16 @@ class Doomed:
             What.DRAFTS: "delete drafts",
             What.EVERYTHING: "delete everything",
         }[self.what]
+
+    @property
+    def drafts(self) -> int:
+        """How many of them go."""
+        return len(self.draft_ids)
+
+    @property
+    def mark(self) -> int:
+        """A number that is another one where there is more or less of it, or other drafts."""
+        return zlib.crc32(repr((self.count, self.draft_ids)).encode())
 
     @property
     def count(self) -> int:
@@ -205,7 +216,7 @@ async def _refuse_busy(connection: aiosqlite.Connection, doomed: Doomed) -> None
 async def _delete_drafts(connection: aiosqlite.Connection, doomed: Doomed) -> None:
     standings = await deletions.draft_standings(connection)
     gone = deletions.deletable(standings, DRAFTS[doomed.which or "all"])
-    if len(gone) != doomed.drafts:
+    if _ids(gone) != doomed.draft_ids:
         raise NothingToDo("Drafts were decided meanwhile. Nothing was deleted.", "Use /data delete again.")
     await deletions.delete_drafts(connection, [each.id for each in gone])
 
@@ -261,12 +272,16 @@ def _with_drafts(doomed: Doomed, standings: list[DraftStanding], gone: list[Draf
     left = {each.id for each in standings} - {each.id for each in gone} - {each.id for each in under_way}
     return replace(
         doomed,
-        drafts=len(gone),
+        draft_ids=_ids(gone),
         decisions=sum(each.decisions for each in gone),
         set_aside=sum(each.state is DraftState.REPLACED for each in gone),
         under_way=len(under_way),
         sent=sum(each.was_sent for each in standings if each.id in left),
     )
+
+
+def _ids(drafts: Sequence[DraftStanding]) -> tuple[int, ...]:
+    return tuple(sorted(each.id for each in drafts))
 
 
 _LOOKS = {

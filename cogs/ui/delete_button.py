@@ -1,6 +1,6 @@
 """The button that asks for a deletion, and the form in which it is typed out. Both are the owner's alone.
 
-What was shown stands in their ids with how much it was: what has changed since is not deleted.
+What was shown stands in their ids with a mark: what has changed since is not deleted.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from cogs.ui.data_message import deleted_message
 from cogs.ui.items import DurableButton, Form, view_of
 from cogs.ui.limits import MODAL_TITLE, cut
 
-_DOOMED = rf"(?P<what>{'|'.join(What)}):(?P<count>\d{{1,12}}):(?P<which>[^\s]{{0,60}})"
+_DOOMED = rf"(?P<what>{'|'.join(What)}):(?P<mark>\d{{1,12}}):(?P<which>[^\s]{{0,60}})"
 _LABEL = 45  # Discord's limit for an input's
 
 
 class DeleteButton(DurableButton, template=rf"delete:{_DOOMED}", needs=Level.OWNER):
     """Opens the form in which a deletion is typed out."""
 
-    def __init__(self, what: What, count: int, which: str) -> None:
+    def __init__(self, what: What, mark: int, which: str) -> None:
         self.what = what
-        self.count = count
+        self.mark = mark
         self.which = which
         super().__init__(
             discord.ui.Button(
-                label="Delete it", style=discord.ButtonStyle.danger, custom_id=f"delete:{what}:{count}:{which}"
+                label="Delete it", style=discord.ButtonStyle.danger, custom_id=f"delete:{what}:{mark}:{which}"
             )
         )
 
     @classmethod
     def read(cls, match: re.Match[str]) -> Self:
-        return cls(What(match["what"]), int(match["count"]), match["which"])
+        return cls(What(match["what"]), int(match["mark"]), match["which"])
 
     async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         # No more than a name: a form must be shown within 3 seconds.
         doomed = await interaction.client.app.data.named(self.what, self.which)
-        await interaction.response.send_modal(_Form(doomed, self.count))
+        await interaction.response.send_modal(_Form(doomed, self.mark))
 
 
 class _Form(discord.ui.Modal):
-    def __init__(self, doomed: Doomed, count: int) -> None:
-        custom_id = f"delete-form:{doomed.what}:{count}:{doomed.which}"
+    def __init__(self, doomed: Doomed, mark: int) -> None:
+        custom_id = f"delete-form:{doomed.what}:{mark}:{doomed.which}"
         super().__init__(title=cut(f"Delete {doomed.name}", MODAL_TITLE), custom_id=custom_id)
         label = cut(f"Type {doomed.typed}", _LABEL)
         self.add_item(discord.ui.TextInput(label=label, custom_id="typed", max_length=100))
@@ -55,7 +55,7 @@ class _Form(discord.ui.Modal):
 
 def delete_view(doomed: Doomed) -> discord.ui.View:
     """A row with the button."""
-    return view_of(DeleteButton(doomed.what, doomed.count, doomed.which))
+    return view_of(DeleteButton(doomed.what, doomed.mark, doomed.which))
 
 
 async def _delete(interaction: discord.Interaction[Client], found: re.Match[str], values: dict[str, str]) -> None:
@@ -63,7 +63,7 @@ async def _delete(interaction: discord.Interaction[Client], found: re.Match[str]
     deleted = await interaction.client.app.data.delete(
         What(found["what"]),
         found["which"],
-        shown=int(found["count"]),
+        shown=int(found["mark"]),
         typed=values.get("typed", ""),
         person=person(interaction),
     )
