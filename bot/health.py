@@ -108,6 +108,8 @@ def judge(path: Path, now: float) -> tuple[bool, str]:
 
 
 def _wrong_with(beat: Beat, age: float) -> str:
+    if age < -_STALE_AFTER:
+        return "The bot's last sign of life is of a time that has not come yet: this machine's clock was set back."
     if age > _STALE_AFTER:
         return f"The bot has not given a sign of life for {age:.0f} seconds."
     if not beat.ready:

@@ -49,6 +49,8 @@ def leave(folder: Path, **changes: Any) -> Path:
         ({"gateway_away": 61.0}, 1.0, False, "without its connection to Discord for 61 seconds"),
         ({"at": "soon"}, 1.0, False, "cannot be read"),
         ({}, -30.0, True, "is well"),
+        # The clock went back, and there was no beat since: nobody knows for how long.
+        ({}, -3_600.0, False, "last sign of life is of a time that has not come yet"),
     ],
 )
 def test_judging(tmp_path: Path, changes: dict[str, Any], after: float, well: bool, says: str):

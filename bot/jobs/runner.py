@@ -389,7 +389,13 @@ class JobRunner:
             with contextlib.suppress(BotError, sqlite3.Error):
                 async with self._db.write() as connection:
                     await jobs.finish_job(
-                        connection, job.id, job.state, progress=job.progress, error=job.error, now=self._clock()
+                        connection,
+                        job.id,
+                        job.state,
+                        progress=job.progress,
+                        error=job.error,
+                        now=self._clock(),
+                        missing_dollars=job.missing_dollars,
                     )
                 return
 

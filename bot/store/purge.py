@@ -103,12 +103,9 @@ async def drop_vanished(connection: aiosqlite.Connection, dataset_id: int) -> in
 
 async def blank_old_parents(connection: aiosqlite.Connection, blog_uuid: str, before: float) -> int:
     """Remove the texts of a blog's posts from the drafts that reblog them and are older than this (unix seconds)."""
-    blanked = await _blank(
+    return await _blank(
         connection, "json_extract(parent, '$.blog_uuid') = ? AND created_at < ?", (blog_uuid, before)
     )
-    if blanked:
-        await mark(connection, REMNANTS)
-    return blanked
 
 
 async def blank_shown_previews(connection: aiosqlite.Connection) -> None:
@@ -141,6 +138,8 @@ async def kept_ids(connection: aiosqlite.Connection, blog_uuid: str, *, limit: i
         "SELECT id FROM posts WHERE blog_uuid = ?1"  # noqa: S608 - our own text
         " UNION ALL SELECT post_id FROM examples WHERE blog_uuid = ?1 AND post_id IS NOT NULL"
         " UNION ALL SELECT json_extract(parent, '$.post_id') FROM drafts"
+        f" WHERE {_HAS_PARENT_TEXT} AND json_extract(parent, '$.blog_uuid') = ?1"
+        " UNION ALL SELECT json_extract(parent, '$.post_id') FROM writings"
         f" WHERE {_HAS_PARENT_TEXT} AND json_extract(parent, '$.blog_uuid') = ?1 LIMIT ?2",
         (blog_uuid, limit),
     )
@@ -228,8 +227,10 @@ async def _blank(connection: aiosqlite.Connection, which: str, parameters: tuple
         (PROMPT_WITHOUT_PARENT, *parameters),
     )
     # What is being written about it is begun anew, with another post.
-    await connection.execute(
+    removed = await connection.execute(
         f"DELETE FROM writings WHERE {_HAS_PARENT_TEXT} AND {which}",  # noqa: S608 - see the callers
         parameters,
     )
+    if cursor.rowcount or removed.rowcount:
+        await mark(connection, REMNANTS)
     return cursor.rowcount

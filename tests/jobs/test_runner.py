@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.errors import JobAlreadyRunning, NothingToDo
+from bot.errors import BudgetReached, JobAlreadyRunning, NothingToDo
 from bot.jobs import runner as runner_module
 from bot.jobs.background import Background
 from bot.jobs.runner import JobState
@@ -299,6 +299,20 @@ async def test_an_outcome_that_cannot_be_written(office, puppet, caplog):
         await office.submit()
     assert (await office.runner.cancel(job.id)).state is JobState.CANCELLED
     assert (await office.submit()).id > job.id
+
+
+async def test_that_a_job_waits_for_money_is_written_later_too(office, puppet, monkeypatch):
+    monkeypatch.setattr("bot.jobs.runner._RETRY_SECONDS", 0.01)
+    job = await office.submit()
+    await office.until(job.id, lambda _: True)
+    await office.db._writer.execute("PRAGMA query_only = ON")
+    puppet.tell(BudgetReached(20.0, 20.0, 1.5))
+    failed = await office.outcome(job.id)
+    assert failed.missing_dollars == 1.5
+    await office.db._writer.execute("PRAGMA query_only = OFF")
+    while (stored := await jobs.get_job(office.db, job.id)).state is JobState.RUNNING:
+        await asyncio.sleep(0.01)
+    assert stored.missing_dollars == 1.5
 
 
 async def test_an_outcome_is_written_as_soon_as_the_database_takes_it(office, puppet, monkeypatch):

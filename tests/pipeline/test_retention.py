@@ -35,6 +35,7 @@ from bot.store import posts as post_store
 from bot.store.database import Database
 from bot.store.drafts import NewDraft
 from bot.store.purge import PROMPT_WITHOUT_PARENT, Purged
+from bot.store.writings import Writing, add_writing
 from bot.tumblr.client import Tumblr
 from bot.voices.register import Automatic, voice_for_writing
 from tests.pipeline.conftest import Bench, open_bench
@@ -361,6 +362,21 @@ async def test_everything_of_a_blog_is_forgotten_to_the_last_byte(tmp_path: Path
         assert await deck.file_is_right()
         assert await deck.marks() == set()
         assert await deck.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_text_that_is_no_draft_yet_is_forgotten_with_the_post_that_it_answers(tmp_path: Path):
+    async with open_deck(tmp_path) as deck:
+        await deck.own(OWN)
+        await deck.consent(revoked=True)
+        await deck.store(OWN, range(3), words="lamp")
+        await deck.dataset((OWN, 1))
+        parent = Parent(OTHER, OTHER[2:], "7", f"{MARK} said", "https://example.org")
+        async with deck.database.write() as connection:
+            writing = Writing("job 9, slot 0", f"Answer {MARK}", parent, "", 1, "yes.", False, 0.0, 5, 5)
+            await add_writing(connection, writing, now=NOW)
+        await deck.keep()
+        assert await deck.rows("SELECT * FROM writings") == []
+        assert deck.leaks() == []
 
 
 async def test_a_blog_that_may_be_kept_is_not_forgotten(tmp_path: Path):
