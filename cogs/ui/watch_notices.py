@@ -22,6 +22,8 @@ from cogs.ui.owner_notices import post_notice
 _log = logging.getLogger(__name__)
 _VALUE = 60
 _LINES = 12
+_PATIENCE = 30  # looks that are left out after one that failed: a channel that is gone stays so for long
+_sleep = asyncio.sleep
 
 
 class WatchNotices:
@@ -36,24 +38,28 @@ class WatchNotices:
         """Tell what is due for as long as the bot runs."""
         await self._client.wait_until_ready()
         while True:
+            told = False
             try:
                 # To its end even when the bot stops: a notice that was sent and not noted would be sent twice.
-                await carry_through(self.tell())
+                told = await carry_through(self.tell())
             except BotError as error:
                 _log.error("The owner could not be told: %s", error)
             except Exception as error:  # noqa: BLE001 - a defect in one notice must not silence those after it
                 report_unexpected("telling the owner", error)
-            await asyncio.sleep(self._every)
+            await _sleep(self._every * (1 if told else _PATIENCE))
 
-    async def tell(self) -> None:
-        """Send what is due now. What Discord did not take is tried again at the next look."""
+    async def tell(self) -> bool:
+        """Send what is due now. False where Discord did not take all of it: it is tried again at a later look."""
         app = self._client.app
         low = await app.budget_watch.due()
-        if low is not None and await post_notice(self._client, budget_notice(low.standing, app.settings.budget)):
+        if low is not None:
+            if not await post_notice(self._client, budget_notice(low.standing, app.settings.budget)):
+                return False
             await app.budget_watch.told(low)
         edits = app.settings_watch.edits
         while edits and await post_notice(self._client, edit_notice(edits[0])):
             edits.popleft()
+        return not edits
 
 
 def budget_notice(standing: Standing, budget: BudgetSettings) -> discord.Embed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from bot.config import Settings, example_text, write_options
 from bot.demo.world import World, describe
+from bot.settings_watch import Edit
+from cogs.ui.watch_notices import WatchNotices
 from tests.audit import newest_acts
 from tests.cogs.acts import QUICK, answer, pause, rows, said, shown_with, small_world
 from tests.conftest import _expected
@@ -137,9 +140,27 @@ async def test_a_file_that_is_gone_or_being_written_changes_nothing(edited: Worl
 
 
 async def test_a_notice_that_discord_does_not_take_comes_later(edited: World):
-    edited.env.inject_error("POST", "/channels/*/messages", status=500, times=30)
+    edited.env.inject_error("POST", "/channels/*/messages", status=500, times=10)
     edit(edited, "\ndraft_count = 10\n", "\ndraft_count = 6\n")
     await edited.until(lambda: edited.app.settings.draft_count == 6)
     await told(edited)
     await pause()
     assert len(shown_with(edited, TITLE)) == 1
+
+
+async def test_what_discord_does_not_take_is_not_tried_every_few_seconds_for_months(small: World):
+    """The channel is gone, say: each try is a line in the log, and a call that Discord counts."""
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise asyncio.CancelledError
+
+    small.env.inject_error("POST", "/channels/*/messages", status=403, times=1)
+    small.app.settings_watch.edits.append(Edit(problems=("one",)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(asyncio.CancelledError):
+        patch.setattr("cogs.ui.watch_notices._sleep", wait)
+        await WatchNotices(small.client, every=10.0).keep()
+    assert waits == [300.0, 10.0]
+    assert len(shown_with(small, TITLE)) == 1
