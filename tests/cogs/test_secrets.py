@@ -1,5 +1,5 @@
 """Every secret of the settings is planted, everything goes wrong that can carry one, and then all that was written is
-searched: the log, the database and its log, the channel, backups, config.toml, training files."""
+searched: the log, the database and its log, the channel, exports, backups, config.toml, training files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import discord
 import pytest
 from pydantic import SecretStr
 
@@ -23,7 +24,9 @@ from bot.demo.faults import Fault
 from bot.demo.tumblr_signature import Credentials
 from bot.demo.world import World, describe
 from bot.tumblr.client import Tumblr
-from tests.cogs.acts import said, small_world, stage
+from cogs.ui.self_care import first_check
+from cogs.ui.watch_notices import WatchNotices
+from tests.cogs.acts import answer, said, shown_with, small_world, stage
 
 SECRETS = {
     name: f"planted{number:02}{'-' if 'key' in name else '+/'}{name.replace('.', '')}"
@@ -44,9 +47,9 @@ def use_key(world: World, name: str) -> None:
     world.openai.api_key = SECRETS[name]
 
 
-def echo(name: str) -> dict[str, object]:
+def echo(secrets: dict[str, str], name: str) -> dict[str, object]:
     """What services answer to a wrong key: with the key in it."""
-    return {"error": {"message": f"Incorrect API key provided: {SECRETS[name]}.", "code": "invalid_api_key"}}
+    return {"error": {"message": f"Incorrect API key provided: {secrets[name]}.", "code": "invalid_api_key"}}
 
 
 @pytest.fixture(params=["text", "json"])
@@ -89,6 +92,75 @@ def files_in(folder: Path) -> dict[str, bytes]:
                 with zipfile.ZipFile(path) as archive:
                     found |= {f"{path.name}/{name}": archive.read(name) for name in archive.namelist()}
     return found
+
+
+async def what_the_owner_does(world: World) -> tuple[dict[str, str], list[str]]:
+    """What could show a secret without any fault of a stage: returns the secrets that come later, and what was told."""
+    told: list[str] = []
+    later: dict[str, str] = {}
+    for name in (name for name in SECRETS if name.startswith("openai.")):
+        later[name] = f"{SECRETS[name]}/later"
+        use_key(world, name)
+        preview = await world.owner.slash(world.channel, "config secret", name=name)
+        told += [said(preview), said(await world.owner.click(answer(preview), label="Test"))]
+        # Refused with an echo, answered with nonsense, then taken.
+        for key, fault in (
+            (SECRETS[name], Fault("GET", "*/models*", "status", 401, body=echo(later, name), times=3)),
+            (SECRETS[name], Fault("GET", "*/models*", "status", 400, body=echo(later, name), times=3)),
+            (later[name], None),
+        ):
+            world.openai.api_key = key
+            world.openai.faults.clear()
+            if fault is not None:
+                world.openai.faults.schedule(fault)
+            form = await world.owner.click(answer(preview), label="Replace")
+            told.append(said(await world.owner.submit_modal(form, {"value": later[name]})))
+        world.openai.faults.clear()
+    assert world.app.settings.openai.api_key.get_secret_value() == later["openai.api_key"]
+
+    # A file that somebody writes them into, in the right places and in wrong ones.
+    later["a wrong place"] = "sk-proj-Planted0123456789abcdef"
+    (world.directory / "config.toml").write_text(
+        f'post_limit = "{later["a wrong place"]}"\n{later["a wrong place"]} = 1\n'
+        f'[openai]\napi_key = "{SECRETS["openai.api_key"]}"\n[discord]\ntoken = "{later["a wrong place"]} {later["openai.api_key"]}"\n'
+    )  # fmt: skip
+    for _ in range(2):
+        await world.app.settings_watch.look()
+    assert await WatchNotices(world.client, every=1.0).tell()
+    told += [describe(message) for message in shown_with(world, "config.toml was edited")]
+    assert "Wrong, so the old value stays" in told[-1]
+    # The file is of no use to `check` like this.
+    (world.directory / "config.toml").write_text("")
+
+    # The checks of the start, with services that echo.
+    world.tumblr.faults.schedule(Fault("GET", "*", "status", 401, body={"errors": [SECRETS["tumblr.oauth_token"]]}))
+    world.openai.faults.schedule(Fault("GET", "*/models*", "status", 401, body=echo(later, "openai.api_key"), times=9))
+    await first_check(world.client, 0.0)
+    told += [describe(message) for message in await world.until(lambda: attention(world) or None)]
+    world.openai.faults.clear()
+
+    for command, options_of in (
+        ("data show", {}), ("data audit", {}), ("data backup", {}), ("budget", {}), ("config show", {}), ("status", {}),
+        ("data export", {"what": "everything"}), ("data export", {"what": "audit"}),
+    ):  # fmt: skip
+        result = await world.owner.slash(world.channel, command, **options_of)
+        told.append(said(result))
+        for file in answer(result).message.attachments:
+            content = await file.read()
+            told.append(content.decode("latin-1"))
+            if file.filename.endswith(".zip"):
+                with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                    told += [archive.read(name).decode() for name in archive.namelist()]
+    assert sum("fields.txt" in text or "each line is" in text for text in told) >= 2
+    preview = await world.owner.slash(world.channel, "data delete", what="drafts", which="undecided")
+    form = await world.owner.click(answer(preview), label="Delete it")
+    told.append(said(await world.owner.submit_modal(form, {"typed": "delete drafts"})))
+    assert "Gone: " in told[-1]
+    return later, told
+
+
+def attention(world: World) -> list[discord.Message]:
+    return [m for m in world.messages if m.embeds and "your attention" in (m.embeds[0].title or "")]
 
 
 async def test_no_secret_is_written_anywhere(
@@ -134,10 +206,10 @@ async def test_no_secret_is_written_anywhere(
             ("finetune", "openai.fine_tuning.api_key", "*/files"),
         ):
             use_key(world, key)
-            world.openai.faults.schedule(Fault("POST", path, "status", 401, body=echo(key)))
+            world.openai.faults.schedule(Fault("POST", path, "status", 401, body=echo(SECRETS, key)))
             await stage(world, command)
             world.openai.faults.schedule(
-                Fault("POST", path, "status", 400, body=echo(key)), Fault("POST", path, "reset_before")
+                Fault("POST", path, "status", 400, body=echo(SECRETS, key)), Fault("POST", path, "reset_before")
             )
             await stage(world, command)
             await stage(world, command)
@@ -145,6 +217,8 @@ async def test_no_secret_is_written_anywhere(
         await world.until(lambda: world.drafts() or None)
         told = [said(await world.owner.slash(world.channel, command)) for command in ("status", "connect show")]
         assert all(told)
+        later, more = await what_the_owner_does(world)
+        told += more
         settings, path = world.app.settings, tmp_path / "config.toml"
         # A person who wrote all of them into config.toml, and one more into a comment.
         sections: dict[str, list[str]] = {}
@@ -160,6 +234,12 @@ async def test_no_secret_is_written_anywhere(
     everything = files_in(tmp_path) | {f"live {name}": content for name, content in wal.items()}
     assert {"live bot.sqlite3", "live bot.sqlite3-wal", "data/training_data.jsonl"} <= set(everything)
     assert any(name.endswith(".zip/config.toml") for name in everything), everything.keys()
+    # The one place for them, which is its owner's alone, and in no backup.
+    place = settings.data_directory / "secrets.toml"
+    assert later["openai.api_key"].encode() in everything.pop("data/secrets.toml")
+    assert later["openai.api_key"].encode() in everything.pop("live secrets.toml")
+    assert place.stat().st_mode & 0o077 == 0
+    assert not any(name.endswith("secrets.toml") for name in everything)
     everything |= {
         "log": log.getvalue().encode(),
         "channel": sent.encode(),
@@ -168,7 +248,7 @@ async def test_no_secret_is_written_anywhere(
     assert logs.HIDDEN in log.getvalue(), "something was hidden, so something would have been seen"
     found = [
         (name, secret)
-        for secret, value in SECRETS.items()
+        for secret, value in (*SECRETS.items(), *later.items())
         for form in forms(value)
         for name, content in everything.items()
         if form in content
