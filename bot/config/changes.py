@@ -17,7 +17,7 @@ from bot.config.model import Settings
 from bot.config.nesting import nest, setting_at, value_at
 from bot.config.options import Option, as_toml, options, toml
 from bot.config.settings_file import set_options
-from bot.config.wording import plain, problems_of, suggestion
+from bot.config.wording import named, problems_of, suggestion
 from bot.errors import SettingsError
 
 
@@ -63,7 +63,7 @@ def parse_options(values: Mapping[str, object]) -> dict[str, object]:
     """
     unknown = [name for name in values if name not in options()]
     if unknown:
-        raise SettingsError(tuple(f"{plain(name)}: no such option.{suggestion(name)}" for name in unknown))
+        raise SettingsError(tuple(f"{named(name)}: no such option.{suggestion(name)}" for name in unknown))
     try:
         settings = build(InitSettingsSource(Settings, nest(values)))
     except ValidationError as error:

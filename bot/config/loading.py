@@ -20,7 +20,7 @@ from bot.config.model import PREFIX, Settings
 from bot.config.nesting import names_in, nest, setting_at, value_at
 from bot.config.options import SECRETS_DIRECTORY, SECRETS_FILE, options, secret_places
 from bot.config.secrets_file import kept_secrets, read_secrets_file
-from bot.config.wording import plain, problems_of, suggestion
+from bot.config.wording import named, plain, problems_of, suggestion
 from bot.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -53,12 +53,12 @@ def load_settings(
     written = read_toml(path, problems)
 
     problems.extend(
-        f"{plain(name)}: no such option.{suggestion(name)}" for name in names_in(given) if name not in options()
+        f"{named(name)}: no such option.{suggestion(name)}" for name in names_in(given) if name not in options()
     )
     for name in names_in(written):
         option = options().get(name)
         if option is None:
-            logger.warning("%s: ignored the unknown option %s.%s", path.name, plain(name), suggestion(name))
+            logger.warning("%s: ignored the unknown option %s.%s", path.name, named(name), suggestion(name))
         elif option.is_secret and value_at(written, name) != "":
             logger.warning(
                 "%s holds the secret %s. It is safer in %s or in a file of the secrets folder.",

@@ -14,7 +14,7 @@ from bot.config.files import decode, is_open_to_others, reason, replace_file
 from bot.config.kinds import read_secret
 from bot.config.nesting import names_in, value_at
 from bot.config.options import SECRETS_FILE, options, sections
-from bot.config.wording import LOOKS_LIKE_A_KEY, comment, plain, suggestion
+from bot.config.wording import comment, named, suggestion
 from bot.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def write_secrets(data_directory: Path, values: Mapping[str, str | None]) -> Non
     for name, value in values.items():
         option = options().get(name)
         if option is None:
-            problems.append(f"{plain(name)}: no such option.{suggestion(name)}")
+            problems.append(f"{named(name)}: no such option.{suggestion(name)}")
         elif not option.is_secret:
             problems.append(f"{name}: not a secret, so not written to {path.name}.")
         elif value is not None and not _is_key(value):
@@ -94,8 +94,7 @@ def kept_secrets(path: Path, problems: list[str]) -> dict[str, object]:
     for name in names_in(written):
         option = options().get(name)
         if option is None:
-            shown = "(not shown, it looks like a key)" if LOOKS_LIKE_A_KEY.search(name) else plain(name)
-            logger.warning("%s: ignored the unknown option %s.%s", path.name, shown, suggestion(name))
+            logger.warning("%s: ignored the unknown option %s.%s", path.name, named(name), suggestion(name))
         elif not option.is_secret:
             logger.warning("%s: ignored %s, which is no secret. It belongs in config.toml.", path.name, name)
         else:

@@ -20,7 +20,7 @@ from bot.config.loading import build
 from bot.config.model import Settings
 from bot.config.nesting import RENAMED, names_in, nest, renamed, setting_at, value_at
 from bot.config.options import Option, as_toml, options, secret_places, sections, toml
-from bot.config.wording import comment, plain, problems_of, suggestion
+from bot.config.wording import comment, named, problems_of, suggestion
 from bot.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def write_options(path: Path, values: Mapping[str, object]) -> tuple[str, ...]:
     for name in values:
         option = options().get(name)
         if option is None:
-            problems.append(f"{plain(name)}: no such option.{suggestion(name)}")
+            problems.append(f"{named(name)}: no such option.{suggestion(name)}")
         elif option.is_secret:
             problems.append(f"{name}: a secret is not written to {path.name}; {secret_places(option)}.")
     try:

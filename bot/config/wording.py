@@ -14,6 +14,11 @@ from pydantic import ValidationError
 from bot.config.options import options, sections
 
 
+def named(name: str) -> str:
+    """A name that is no option's, for a message: somebody may have pasted a key where it does not belong."""
+    return "(not shown, it looks like a key)" if _LOOKS_LIKE_A_KEY.search(name) else plain(name)
+
+
 def suggestion(name: str) -> str:
     near = difflib.get_close_matches(name, [*options(), *sections()], n=1)
     return f" Did you mean {near[0]}?" if near else ""
@@ -41,7 +46,7 @@ def problems_of(error: ValidationError) -> Iterator[str]:
 _MOST_SHOWN = 60
 
 
-LOOKS_LIKE_A_KEY = re.compile(r"(?=[\w.-]*(?:[0-9]|[A-Z]))(?=[\w.-]*[A-Za-z])[\w.-]{20,}")
+_LOOKS_LIKE_A_KEY = re.compile(r"(?=[\w.-]*(?:[0-9]|[A-Z]))(?=[\w.-]*[A-Za-z])[\w.-]{20,}")
 
 
 def _shown(value: object) -> str:
@@ -60,7 +65,7 @@ def _shown(value: object) -> str:
             return "this address"
         more = "/…" if address.path.strip("/") or address.query or address.fragment or "@" in address.netloc else ""
         return json.dumps(plain(f"{address.scheme}://{host}{f':{port}' if port else ''}{more}"), ensure_ascii=False)
-    if LOOKS_LIKE_A_KEY.search(value):
+    if _LOOKS_LIKE_A_KEY.search(value):
         return f"a text of {len(value)} characters (not shown, it looks like a key)"
     return json.dumps(plain(value), ensure_ascii=False)
 

@@ -103,9 +103,7 @@ async def drop_vanished(connection: aiosqlite.Connection, dataset_id: int) -> in
 
 async def blank_old_parents(connection: aiosqlite.Connection, blog_uuid: str, before: float) -> int:
     """Remove the texts of a blog's posts from the drafts that reblog them and are older than this (unix seconds)."""
-    return await _blank(
-        connection, "json_extract(parent, '$.blog_uuid') = ? AND created_at < ?", (blog_uuid, before)
-    )
+    return await _blank(connection, "json_extract(parent, '$.blog_uuid') = ? AND created_at < ?", (blog_uuid, before))
 
 
 async def blank_shown_previews(connection: aiosqlite.Connection) -> None:
