@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import __version__, logs
-from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, require
+from bot.config import Settings, add_option_arguments, ensure_file, load_settings, overrides_from, plain, require
 from bot.errors import BotError, SettingsError
 from bot.jobs.background import report_unexpected
 
@@ -195,7 +195,7 @@ def _restore(settings: Settings, path: Path, source: Path) -> int:
 
     done = restore(settings, path, source)
     made_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(done.manifest.made_at))
-    print(f"Restored what version {done.manifest.version} backed up at {made_at}:")
+    print(f"Restored what version {plain(done.manifest.version)} backed up at {made_at}:")
     for file in done.files:
         print(f"  {file}")
     for file in done.kept:

@@ -219,7 +219,7 @@ def _make(settings: Settings, settings_path: Path, target: Path, now: float) -> 
         raise BotError(f"There is no database {places[DATABASE]}.", "Start the bot once, or name its data_directory.")
     if target.exists():
         raise BotError(f"{target} is there already.", "Give the backup another name.")
-    # `keep_nightly` removes a copy with this beginning, should a kill leave it here, and retention what is others' in it.
+    # `keep_nightly` and retention remove a copy with this beginning, should a kill leave it here.
     copy = places[DATABASE].with_name(f"{DATABASE}.before-backup-{secrets.token_hex(4)}")
     with _explained(f"The backup {target}"), ExitStack() as undo:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -297,6 +297,7 @@ TRICKS = {
     "a newer database": _of_version(newest_shape() + 1),
     "another program's database": _of_version(0),
     "a damaged database": _broken_database,
+    "a moment that no calendar has": lambda _, manifest: manifest.update(made_at=1e300),
     "a manifest of another form": lambda _, manifest: manifest.update(files=[1]),
 }
 

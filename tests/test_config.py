@@ -7,7 +7,9 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from bot import config
-from bot.config import Settings, load_settings
+from bot.config import Settings, load_settings, secrets_file
 from bot.config.nesting import names_in, renamed, setting_at
 from bot.config.options import as_toml, toml
 from bot.drafts import UploadState
@@ -594,6 +596,21 @@ def test_what_is_written_to_the_file_of_secrets_is_read_from_it(path, data, capl
     assert not caplog.records
     assert SECRET not in repr(settings)
     assert [file.name for file in data.iterdir()] == ["secrets.toml"]
+
+
+def test_secrets_that_are_written_at_the_same_time_are_all_kept(path, data, monkeypatch):
+    """/connect and /config secret, say, each in a thread of its own."""
+    replace_file = secrets_file.replace_file
+
+    def slowly(*arguments, **more):
+        time.sleep(0.05)
+        replace_file(*arguments, **more)
+
+    monkeypatch.setattr(secrets_file, "replace_file", slowly)
+    with ThreadPoolExecutor(len(SECRETS)) as pool:
+        for done in [pool.submit(config.write_secrets, data, {name: f"{SECRET}-{name}"}) for name in SECRETS]:
+            done.result()
+    assert config.secret_values(load(path)) == {f"{SECRET}-{name}" for name in SECRETS}
 
 
 @needs_modes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import threading
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ what stands in it but not its comments. An environment variable or a file of the
 
 
 _PRIVATE = 0o600
+_turn = threading.Lock()
+"""The file is read, changed and written: /connect and /config secret must not undo one another."""
 
 
 def write_secrets(data_directory: Path, values: Mapping[str, str | None]) -> None:
@@ -37,7 +40,11 @@ def write_secrets(data_directory: Path, values: Mapping[str, str | None]) -> Non
         SettingsError: for names of no secrets and values that are no keys, and for a file that cannot be read or
             written. Then nothing was changed. It shows no value.
     """
-    path = data_directory / SECRETS_FILE
+    with _turn:
+        _write(data_directory / SECRETS_FILE, values)
+
+
+def _write(path: Path, values: Mapping[str, str | None]) -> None:
     problems: list[str] = []
     for name, value in values.items():
         option = options().get(name)
@@ -57,7 +64,7 @@ def write_secrets(data_directory: Path, values: Mapping[str, str | None]) -> Non
         if new != old:
             import tomlkit  # noqa: PLC0415  # only who writes the file waits for it
 
-            data_directory.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, b"", f"{comment(_SECRETS_HEADING)}\n{tomlkit.dumps(new)}", mode=_PRIVATE)
         elif is_open_to_others(path):
             path.chmod(_PRIVATE)

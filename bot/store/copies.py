@@ -32,6 +32,7 @@ BLOGS_WITH_TEXTS = """
     ) WHERE uuid NOTNULL GROUP BY uuid
 """
 """By UUID the blogs that have texts in a database, and when the oldest of them was last seen (unix seconds)."""
+_END_OF_TIME = 253_402_300_800.0  # the year 10,000, in unix seconds
 _LONGEST_MANIFEST = 4 * 1024 * 1024  # bytes
 
 # What a damaged or hostile zip makes zipfile raise.
@@ -72,7 +73,10 @@ def read_manifest(archive: zipfile.ZipFile) -> Manifest:
     """The manifest of an open backup. Raises one of DAMAGED where there is none that can be read."""
     if archive.getinfo(MANIFEST).file_size > _LONGEST_MANIFEST:
         raise ValueError("the manifest is too long")
-    return msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+    manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+    if not 0 <= manifest.made_at < _END_OF_TIME:
+        raise ValueError("it was made at a time that no calendar has")
+    return manifest
 
 
 def zip_entry(name: str, now: float) -> zipfile.ZipInfo:

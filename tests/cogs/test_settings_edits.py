@@ -148,7 +148,9 @@ async def test_a_notice_that_discord_does_not_take_comes_later(edited: World):
     assert len(shown_with(edited, TITLE)) == 1
 
 
-async def test_what_discord_does_not_take_is_not_tried_every_few_seconds_for_months(small: World):
+async def test_what_discord_does_not_take_is_not_tried_every_few_seconds_for_months(
+    small: World, monkeypatch: pytest.MonkeyPatch
+):
     """The channel is gone, say: each try is a line in the log, and a call that Discord counts."""
     waits: list[float] = []
 
@@ -159,8 +161,8 @@ async def test_what_discord_does_not_take_is_not_tried_every_few_seconds_for_mon
 
     small.env.inject_error("POST", "/channels/*/messages", status=403, times=1)
     small.app.settings_watch.edits.append(Edit(problems=("one",)))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(asyncio.CancelledError):
-        patch.setattr("cogs.ui.watch_notices._sleep", wait)
+    monkeypatch.setattr("cogs.ui.watch_notices._sleep", wait)
+    with pytest.raises(asyncio.CancelledError):
         await WatchNotices(small.client, every=10.0).keep()
     assert waits == [300.0, 10.0]
     assert len(shown_with(small, TITLE)) == 1
