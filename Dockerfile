@@ -17,6 +17,8 @@ RUN groupadd --gid 10001 bot \
 COPY --from=builder /opt/venv /opt/venv
 # matplotlib wants a folder for its font cache; /tmp is writable in every set-up, also with a read-only image.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp/matplotlib
+# SQLite writes the whole database anew after a purge and for a backup. In /tmp that would be in memory, and count there.
+ENV SQLITE_TMPDIR=/data
 # By number, so that a host can tell that it is not root.
 USER 10001:10001
 # config.toml is looked for here, and data/ is made here.

@@ -126,6 +126,9 @@ def test_dockerfile_installs_by_hash_and_runs_as_nobody_special():
     for command in re.findall(r"pip install .*", dockerfile):
         assert "--require-hashes" in command or "--no-index" in command
     assert dockerfile.index("\nUSER 10001:10001") < dockerfile.index("\nENTRYPOINT")
+    # What SQLite writes anew is as large as the database: not for /tmp, which compose.yaml has in memory.
+    assert "\nENV SQLITE_TMPDIR=/data\n" in dockerfile
+    assert "\nVOLUME /data\n" in dockerfile
 
 
 def test_compose_gives_the_bot_no_more_than_it_needs():
