@@ -34,8 +34,10 @@ class LiveSettings:
 
     async def remember(self, values: Mapping[str, object]) -> bool:
         """Use options from now on; returns whether config.toml has them too: it may be read-only in a container."""
+        # Written first: an edit of the same option that is taken in meanwhile is older than this.
+        written = await self.write_down(values)
         self.use(values)
-        return await self.write_down(values)
+        return written
 
     async def write_down(self, values: Mapping[str, object]) -> bool:
         """Put options into config.toml alone; returns whether that was possible."""

@@ -119,6 +119,10 @@ class SettingsWatch:
     async def _take_in(self) -> None:
         async with self._turn:
             edit, values, said = await asyncio.to_thread(self._judge)
+            # Within the turn: what the bot writes after this is newer, and must not be undone by it. The audit comes
+            # after it, since a change from Discord writes the file inside a transaction.
+            self._live.use(values)
+            self._seen |= said
         if edit.used or edit.later:
             async with self._database().write() as connection:
                 for each in (*edit.used, *edit.later):
@@ -131,8 +135,6 @@ class SettingsWatch:
                         before=each.before,
                         after=each.after,
                     )
-        self._live.use(values)
-        self._seen |= said
         known, self.problems = self.problems, edit.problems
         edit = replace(edit, problems=tuple(problem for problem in edit.problems if problem not in known))
         if not edit.is_empty:
