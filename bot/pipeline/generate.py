@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -40,7 +40,7 @@ from bot.pipeline.waiting import wait_until
 from bot.progress import Preview, Progress
 from bot.store import drafts as store
 from bot.store import spending, writings
-from bot.store.database import Database
+from bot.store.database import Database, carry_through
 from bot.store.drafts import NewDraft
 from bot.store.writings import Writing
 from bot.training import Voice
@@ -52,9 +52,11 @@ _log = logging.getLogger(__name__)
 LIMIT = "the model service's limit"
 AT_ONCE = 16
 _BEGIN_WITH = 4
-_AS_FAST = 1.8  # times the fastest answer: where answers take longer than that, the service works on them in turn
+_AS_FAST = 1.8  # times the fastest answer: where answers take longer than that, the service may work on them in turn
+_SOON = 20.0  # seconds; answers that come so soon are far from too late, and long texts take longer than short ones
 _TAG_COST_TOKENS = (2_000, 200)
 _GRACE = 5.0  # seconds for what is under way when a run ends early: it is paid for
+_GRACE_OF_ONE = 2.0  # the same for a draft that is written again: both fit into the time that a stopping process has
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,9 @@ async def generate(
 class _Asking:
     """The drafts whose text the service is being asked for, and how many of them there may be.
 
-    One more after each answer that was as fast as the fastest. Fewer where the service asks for fewer calls, or where
-    it takes longer the more it is asked at once, as one on the owner's own machine does: the last of many calls would
-    not be answered in time.
+    One more after each answer that came soon, or was as fast as the fastest. Fewer where the service asks for fewer
+    calls, or where it takes longer the more it is asked at once, as one on the owner's own machine does: the last of
+    many calls would not be answered in time.
     """
 
     most: int
@@ -198,8 +200,8 @@ class _Asking:
     def answered(self, name: str) -> None:
         seconds = time.monotonic() - self.begun.pop(name)
         self.fastest = min(self.fastest, seconds)
-        is_as_fast = seconds <= self.fastest * _AS_FAST
-        self.may = min(max(1, self.may + (1 if is_as_fast else -1)), self.most)
+        is_soon = seconds <= max(_SOON, self.fastest * _AS_FAST)
+        self.may = min(max(1, self.may + (1 if is_soon else -1)), self.most)
         self.changed.set()
 
     def ended(self, name: str) -> None:
@@ -209,6 +211,9 @@ class _Asking:
 
     def slow_down(self) -> None:
         self.may = max(1, self.may // 2)
+
+    def no_more_than_now(self) -> None:
+        self.may = max(1, len(self.begun))
 
 
 @dataclass(slots=True)
@@ -256,11 +261,20 @@ class _Run:
                         self.left.appendleft(turn)
                         self.asking.slow_down()
                         resume_at = max(resume_at, self.desk.clock() + limit.retry_after)
+                    except BudgetReached as reached:
+                        if self.asking.begun.keys() - {turn.name}:
+                            # Others have set more aside than they will cost: once they are answered, it may be enough.
+                            self.left.appendleft(turn)
+                            self.asking.no_more_than_now()
+                        else:
+                            failure = failure or reached
+                            self.stop.set()
                     except BotError as error:
                         failure = failure or error
                         self.stop.set()
         finally:
-            await self._let_end()
+            # To its end even when the process stops while a run is being stopped.
+            await carry_through(_let_end(self.under_way, self.stop, _GRACE))
         if failure is not None:
             raise failure
 
@@ -270,18 +284,6 @@ class _Run:
 
     def _ended(self, name: str, _task: asyncio.Task[_Made]) -> None:
         self.asking.ended(name)
-
-    async def _let_end(self) -> None:
-        """What is under way is being paid for: it gets a moment, so that its text is kept."""
-        self.stop.set()
-        if self.under_way:
-            _, late = await asyncio.wait(self.under_way, timeout=_GRACE)
-            for task in late:
-                task.cancel()
-            await asyncio.wait(self.under_way)
-            for task in self.under_way:
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    _log.warning("A draft was not written: %s", type(error).__name__)
 
     def _show(self, made: _Made) -> None:
         self.done += 1
@@ -294,6 +296,20 @@ class _Run:
         cost = await spending.spent_on_job(self.desk.database, self.job_id)
         line = f"Writing with {self.desk.voice.name}, {len(self.under_way)} at a time. About ${cost:.4f} so far."
         return Progress(self.done, self.total, line, "drafts", self.preview)
+
+
+async def _let_end(under_way: Collection[asyncio.Task[_Made]], stop: asyncio.Event, seconds: float) -> None:
+    """What is under way is being paid for: it gets a moment, so that its text is kept."""
+    stop.set()
+    if not under_way:
+        return
+    _, late = await asyncio.wait(under_way, timeout=seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.wait(under_way)
+    for task in under_way:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("A draft was not written: %s", type(error).__name__)
 
 
 async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[Desk]]) -> int:
@@ -310,7 +326,7 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
                 pass
             press = await store.regeneration_of(database, draft.id)
             turn = _Turn(f"draft {draft.id}, press {press}", draft.job_id, None, draft.channel_id, replaces=draft)
-            await _write(desk, _Given(_Request(draft.prompt, draft.parent)), turn, _Asking(1, 1), asyncio.Event())
+            await _write_one(desk, _Given(_Request(draft.prompt, draft.parent)), turn)
         except Exception as failure:  # noqa: BLE001 - a defect in one draft must not stop those after it
             name = f"draft {draft.id}, regenerated"
             error = failure if isinstance(failure, BotError) else report_unexpected(name, failure)
@@ -319,6 +335,17 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
                 await store.return_replaced(connection, draft.id, f"It could not be regenerated. {error}")
         done += 1
     return done
+
+
+async def _write_one(desk: Desk, asked: _Given, turn: _Turn) -> None:
+    """Write a draft on its own; where the process stops meanwhile, what was paid for is kept."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(_write(desk, asked, turn, _Asking(1, 1), stop))
+    try:
+        await asyncio.wait([task])
+        task.result()
+    finally:
+        await carry_through(_let_end([task], stop, _GRACE_OF_ONE))
 
 
 def _require_destination(desk: Desk) -> None:
@@ -407,7 +434,7 @@ async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, asking: _Ask
         texts.append(await _paid_text(desk, request, turn, len(texts)))
         asking.answered(turn.name)
     # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
-    tags = await _tag(desk, draft_id, checked.text, turn.job_id)
+    tags = () if stop.is_set() else await _tag(desk, draft_id, checked.text, turn.job_id)
     return _Made(checked.text, tags, request.parent, not checked.is_clear)
 
 

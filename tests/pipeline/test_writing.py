@@ -14,11 +14,13 @@ import pytest
 from tenacity import wait_none
 
 from bot.demo.faults import Fault
+from bot.drafts import Person
 from bot.errors import BudgetReached, ModelQuotaExhausted
 from bot.language.chat import Written
 from bot.language.prices import Estimate
+from bot.pipeline import decide
 from bot.pipeline import generate as stage
-from bot.pipeline.generate import Desk, generate
+from bot.pipeline.generate import Desk, generate, rewrite_replaced
 from bot.pipeline.guards import Checked, Guards, Kind, PostIndex, defused
 from bot.progress import Progress
 from bot.store import spending
@@ -138,7 +140,9 @@ async def test_while_the_guards_look_at_texts_the_next_are_asked_for(tmp_path: P
         assert beside == [1, 2, 3, 4], "one at a time is one draft at a time, the guards included"
 
 
-async def test_a_service_that_works_on_calls_in_turn_is_not_asked_for_many_at_once(tmp_path: Path):
+async def test_a_service_that_works_on_calls_in_turn_is_not_asked_for_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """As a model on the owner's own machine does: the more it is asked at once, the later the last is answered."""
 
     class OneAfterAnother(Script):
@@ -151,6 +155,7 @@ async def test_a_service_that_works_on_calls_in_turn_is_not_asked_for_many_at_on
                 await asyncio.sleep(0.05)
             return await super().write(voice, prompt, seed=seed)
 
+    monkeypatch.setattr(stage, "_SOON", 0.06)  # as if each of these answers took long
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(5))
         script, most = OneAfterAnother(), 0
@@ -158,6 +163,24 @@ async def test_a_service_that_works_on_calls_in_turn_is_not_asked_for_many_at_on
             if progress.done >= 8 and (found := re.search(r"(\d+) at a time", progress.line)):
                 most = max(most, int(found[1]))
         assert 1 <= most <= 6
+
+
+async def test_answers_that_come_soon_are_asked_for_side_by_side_however_long_the_texts_are(tmp_path: Path):
+    """A short text takes a fraction of a long one's time: that is no sign of a service that is asked too much."""
+
+    class Uneven(Script):
+        beside: list[int]
+
+        async def write(self, voice: Voice, prompt: str, *, seed: int) -> Written:
+            self.seconds = 0.15 if len(self.asked) else 0.001
+            self.beside = [*getattr(self, "beside", []), self.at_once + 1]
+            return await super().write(voice, prompt, seed=seed)
+
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Uneven([])
+        await everything(run(await desk_with(room, script, at_once=8), await room.job(), 30))
+        assert max(script.beside[-12:]) == 8
 
 
 async def test_fewer_at_a_time_once_the_service_asks_for_fewer_calls(tmp_path: Path):
@@ -201,11 +224,22 @@ async def test_a_failure_keeps_what_was_written_beside_it(tmp_path: Path):
 async def test_the_budget_holds_for_calls_side_by_side(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(5))
-        script = Script([], seconds=0.02)
+        script, job = Script([], seconds=0.02), await room.job()
         with pytest.raises(BudgetReached):
-            await everything(run(await desk_with(room, script, at_once=8, limit=0.003), await room.job(), 50))
-        assert await spending.used_this_month(room.database, 0.0) <= 0.003
+            await everything(run(await desk_with(room, script, at_once=8, limit=0.003), job, 1000))
+        used = await spending.used_this_month(room.database, 0.0)
+        assert 0.002 < used <= 0.003
         assert script.most_at_once <= 3
+        assert len(await found(room)) == len(script.asked)
+        assert await spending.open_entry(room.database, job, "writing") is None
+
+
+async def test_money_set_aside_for_calls_under_way_ends_no_run_that_there_is_enough_for(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Script([], seconds=0.02)
+        await everything(run(await desk_with(room, script, at_once=8, limit=0.003), await room.job(), 12))
+        assert len(await found(room)) == len(script.asked) == 12
 
 
 # --- the end of a run, before its end -----------------------------------------------------------------------------
@@ -230,6 +264,57 @@ async def test_stopped_in_the_middle_what_is_under_way_is_kept_and_nothing_more_
         assert asked >= 5
         assert len(await found(room)) == asked
         assert await spending.open_entry(room.database, job, "writing") is None
+
+
+async def test_stopped_again_by_the_end_of_the_process_what_is_under_way_is_kept_all_the_same(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Script([], seconds=0.3)
+        task = asyncio.create_task(everything(run(await desk_with(room, script, at_once=3), await room.job(), 50)))
+        while script.at_once < 3:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.02)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(await found(room)) == len(script.asked)
+
+
+async def test_a_run_that_is_stopped_pays_for_no_tags(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Script([], seconds=0.3)
+        desk = await desk_with(room, script, at_once=3, tags=1.0)
+        task = asyncio.create_task(everything(run(desk, await room.job(), 50)))
+        while script.at_once < 3:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(await found(room)) == len(script.asked)
+        assert await room.rows("SELECT DISTINCT purpose FROM spending") == [("writing",)]
+
+
+async def test_stopped_while_one_is_written_again_what_was_paid_for_becomes_the_successor(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Script([], seconds=0.2)
+        desk = await desk_with(room, script)
+        await everything(run(desk, await room.job(), 1))
+        await decide.regenerate(room.database, 1, Person(1, "keeper"), now=1.0)
+
+        async def desk_again() -> Desk:
+            return desk
+
+        task = asyncio.create_task(rewrite_replaced(room.database, desk_again))
+        while not script.at_once:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await room.rows("SELECT replaces FROM drafts ORDER BY id") == [(None,), (1,)]
+        assert await rewrite_replaced(room.database, desk_again) == 0
+        assert len(script.asked) == 2
 
 
 async def test_a_call_that_does_not_end_is_left_and_its_money_stays_set_aside(
