@@ -31,12 +31,18 @@ async def add_reason(connection: aiosqlite.Connection, draft_id: int, person: Pe
 
 
 async def untouched_since(database: Database, moment: float, *, limit: int) -> list[int]:
-    """The drafts that wait, and that nobody has done anything about since this moment (unix seconds)."""
+    """The drafts that wait, and that nobody has done anything about since this moment (unix seconds).
+
+    Not those that were approved and came back, refused by Tumblr, say: somebody has decided about them, and when they
+    came back is not recorded.
+    """
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
             """
             SELECT id FROM drafts d WHERE state = 'pending' AND created_at <= :moment
                 AND NOT EXISTS (SELECT 1 FROM decisions WHERE draft_id = d.id AND at > :moment)
+                AND (SELECT state_after FROM decisions WHERE draft_id = d.id ORDER BY id DESC LIMIT 1)
+                    IS NOT 'approved'
             ORDER BY id LIMIT :limit
             """,
             {"moment": moment, "limit": limit},

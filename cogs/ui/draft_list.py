@@ -24,9 +24,10 @@ from bot.store.drafts import Wanted
 from cogs.ui.buttons import person
 from cogs.ui.draft_embed import WILL_BE
 from cogs.ui.items import DurableButton, DurableSelect, view_of
-from cogs.ui.limits import OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign
+from cogs.ui.limits import DESCRIPTION, OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign, length
 
 PAGE = SELECT_OPTIONS
+_LINE = (DESCRIPTION - 100) // PAGE  # code units; the rest is for how many are shown
 LONGEST_WORDS = 25  # characters: they have to fit into an id
 _EXCERPT = 60
 _SELECTED = re.compile(r"(?P<id>\d{1,15}):(?P<version>\d{1,9})")
@@ -181,13 +182,14 @@ async def show_page(
 
 
 def _line(draft: Draft, guild_id: int | None) -> str:
-    first = foreign(cut(" ".join(draft.text.split()), _EXCERPT))
     name = f"Draft {draft.id}"
     if draft.message_id is not None:
         name = f"[{name}](https://discord.com/channels/{guild_id}/{draft.channel_id}/{draft.message_id})"
     word = "answer lost" if draft.state is DraftState.UNKNOWN else draft.state.value
     state = "" if draft.state is DraftState.PENDING else f" ({word})"
-    return f"{name}{state}: {first}"
+    start = f"{name}{state}: "
+    # Cut once more when it is harmless, which makes it longer: a page of the longest lines has to fit.
+    return start + cut(foreign(cut(" ".join(draft.text.split()), _EXCERPT)), _LINE - length(start))
 
 
 def _confirmation(drafts: list[Draft], rules: Rules) -> str:

@@ -480,6 +480,28 @@ async def test_a_draft_that_nobody_decides_about_expires_and_comes_back(tmp_path
         assert (await draft(world, 1)).state is DraftState.PENDING
 
 
+async def test_a_draft_that_was_approved_and_then_refused_waits_for_a_person_however_old_it_is(
+    tmp_path: Path, watch: Watch
+):
+    configure = reviewing(UploadState.PUBLISHED, expiry_days=7)
+    async with small_world(tmp_path, configure=configure, clock=watch) as world:
+        pause_of_ten_days = {"Retry-After": str(10 * 86_400)}
+        limit = {"meta": {"status": 429}, "response": []}
+        refusal = {"meta": {"status": 400}, "response": []}
+        world.tumblr.faults.schedule(
+            Fault("POST", "/v2/blog/*/posts", "status", 429, limit, pause_of_ten_days),
+            Fault("POST", "/v2/blog/*/posts", "status", 400, refusal),
+        )
+        (message,) = await written(world)
+        await world.owner.click(message, label="Approve")
+        await becomes(world, message, "It will be sent <t:")
+        watch.ahead += 10 * 86_400 + 100
+        wake(world)
+        await becomes(world, message, "Waiting for you", "Tumblr did not take it.")
+        await world.app.drafts.let_expire()
+        assert (await draft(world, 1)).state is DraftState.PENDING
+
+
 async def test_the_reminder_comes_once_a_day_and_pings_nobody(tmp_path: Path, watch: Watch):
     from datetime import UTC, datetime
 

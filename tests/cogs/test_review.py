@@ -295,8 +295,8 @@ async def test_long_lists_have_pages(small: World):
         for number in range(2, 61):
             await connection.execute(
                 "INSERT INTO drafts (state, text, tags, original_text, prompt, voice_id, blog, upload_state, cost,"
-                " created_at, shown_version) SELECT state, ?, tags, '', prompt, voice_id, blog, upload_state, cost,"
-                " created_at, 1 FROM drafts WHERE id = 1",
+                " created_at, shown_version, channel_id, message_id) SELECT state, ?, tags, '', prompt, voice_id, blog,"
+                " upload_state, cost, created_at, 1, 1234567890123456789, 1234567890123456789 FROM drafts WHERE id = 1",
                 (f"😀 **[x](https://a.invalid)** @everyone {number} " * 9,),
             )
     message = await listed(small, text="😀 **[x]")
@@ -305,6 +305,11 @@ async def test_long_lists_have_pages(small: World):
         assert buttons(message) == labels
         seen |= {int(option.value.split(":")[0]) for option in select_of(message).options}
         assert limits.length(describe(message)) <= limits.EMBED_TOTAL + 300
+        *lines, last = (message.embeds[0].description or "").splitlines()
+        assert last == f"{len(lines)} of 59 are shown.", "no line is cut off, however long their texts and links are"
+        assert {number for number in seen if f"[Draft {number}](" in describe(message)} == {
+            int(option.value.split(":")[0]) for option in select_of(message).options
+        }
         assert "](https://a.invalid)" not in (message.embeds[0].description or "")
         if "More" in labels:
             message = await press(small, message, "More")
