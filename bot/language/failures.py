@@ -106,11 +106,11 @@ def too_long(error: openai.APIStatusError) -> bool:
 
 
 def presentable(text: str, *secrets: str) -> str:
-    """A service's own words on one short line, without secrets and without the queries of URLs."""
+    """A service's own words on one short line, without secrets, the queries of URLs, and links that hide where to."""
     for secret in secrets:
         text = text.replace(secret, "[hidden]")
     text = "".join(letter if letter.isprintable() else " " for letter in text)
-    text = _QUERY.sub(r"\1", " ".join(text.split()))
+    text = _QUERY.sub(r"\1", " ".join(text.split())).replace("](", "] (")
     for pattern in _SECRETS:
         text = pattern.sub("[hidden]", text)
     return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"

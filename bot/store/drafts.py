@@ -165,7 +165,8 @@ async def find_drafts(database: Database, wanted: Wanted, *, after_id: int = 0, 
     where = """
         WHERE (json_array_length(:states) = 0 OR d.state IN (SELECT value FROM json_each(:states)))
             AND (:voice IS NULL OR d.voice_id = :voice)
-            AND (:words = '' OR instr(lower(d.text), lower(:words)) OR instr(lower(d.tags), lower(:words)))
+            AND (:words = '' OR instr(lower(d.text), lower(:words))
+                OR EXISTS (SELECT 1 FROM json_each(d.tags) WHERE instr(lower(value), lower(:words))))
     """
     given = {"states": json.dumps(wanted.states), "voice": wanted.voice_id, "words": wanted.words.strip()}
     async with database.read() as connection:

@@ -27,7 +27,11 @@ OPTION_TEXT = 100
 
 _ELLIPSIS = "…"
 _INVITE = re.compile(r"(discord(?:app)?\.(?:gg|com|me|io))(?=/)", re.IGNORECASE)
-_ADDRESS = re.compile(r"https?://[^\s<>]+")
+_ADDRESS = re.compile(r"https?://[^\s<>`|]+")
+_EMBEDDINGS = re.compile("[\u202a\u202b\u202d\u202e]")  # direction of writing, ended by the next
+_END_EMBEDDING = "\u202c"
+_ISOLATES = re.compile("[\u2066-\u2068]")
+_END_ISOLATE = "\u2069"
 _ZERO_WIDTH = "\u200b"
 
 
@@ -59,8 +63,18 @@ def foreign(text: str) -> str:
         escaped += [_escape(whole[position : address.start()]), address[0]]
         position = address.end()
     escaped.append(_escape(whole[position:]))
-    harmless = discord.utils.escape_mentions("".join(escaped))
+    harmless = _in_our_direction(discord.utils.escape_mentions("".join(escaped)))
     return _INVITE.sub(lambda found: found[1].replace(".", f".{_ZERO_WIDTH}"), harmless)
+
+
+def _in_our_direction(text: str) -> str:
+    """The text with every change of the direction of writing ended where its line ends: ours may go on there."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        isolates = len(_ISOLATES.findall(line)) - line.count(_END_ISOLATE)
+        embeddings = len(_EMBEDDINGS.findall(line)) - line.count(_END_EMBEDDING)
+        lines[number] = line + _END_ISOLATE * isolates + _END_EMBEDDING * embeddings
+    return "\n".join(lines)
 
 
 def _escape(text: str) -> str:

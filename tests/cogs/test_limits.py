@@ -73,10 +73,23 @@ def test_an_address_stays_whole():
         ("||secret||", "||secret||"),
         ("<t:0:R>", "<t:"),
         ("**bold**", "**bold**"),
+        ("https://a.invalid/```\ncode https://a.invalid/```", "```"),
+        ("https://a.invalid/||secret||", "||secret||"),
     ],
 )
 def test_foreign_text_loses_its_teeth(text: str, forbidden: str):
     assert forbidden not in "\n" + foreign(text)
+
+
+@pytest.mark.parametrize("opened", ["\u202e", "\u202a\u202b", "\u2067", "\u2066\u202e"])
+def test_what_turns_the_direction_of_writing_ends_with_its_line(opened: str):
+    """Else a name would turn the rest of our own sentence round."""
+    closing = {"\u202a": "\u202c", "\u202b": "\u202c", "\u202e": "\u202c", "\u2066": "\u2069", "\u2067": "\u2069"}
+    for line in foreign(f"{opened}eve\n{opened}").split("\n"):
+        for mark in opened:
+            assert line.count(closing[mark]) == sum(closing[each] == closing[mark] for each in opened)
+    balanced = f"{opened}eve{''.join(closing[mark] for mark in reversed(opened))}"
+    assert foreign(balanced) == balanced
 
 
 @given(texts)

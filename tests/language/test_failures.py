@@ -48,6 +48,7 @@ async def test_a_strange_code_is_dropped(service, server):
         ("File file-AbCdEfGhIjKlMnOpQrStUv is broken", "File file-AbCdEfGhIjKlMnOpQrStUv is broken"),
         ("The model gpt-4.1-mini-2025-04-14 is gone", "The model gpt-4.1-mini-2025-04-14 is gone"),
         ("own-secret here", "[hidden] here"),
+        ("[log in](https://evil.example) first", "[log in] (https://evil.example) first"),
     ],
 )
 def test_presentable(text, shown):

@@ -296,6 +296,8 @@ async def test_only_the_last_run_of_approvals_counts(db: Database):
         (Wanted(), {1, 2, 3}),
         (Wanted((DraftState.REJECTED,)), {2}),
         (Wanted((), None, "GULL"), {1, 2, 3}),
+        (Wanted((), None, "mév"), {1, 2, 3}),
+        (Wanted((), None, '"'), set[int]()),
         (Wanted((), None, "100%"), {3}),
         (Wanted((), None, " tea "), {1}),
         (Wanted((DraftState.PENDING,), None, "tea"), {1}),
@@ -305,7 +307,7 @@ async def test_only_the_last_run_of_approvals_counts(db: Database):
 )
 async def test_drafts_are_found_by_state_voice_and_words(db: Database, wanted: Wanted, found: set[int]):
     for text in ("Tea time", "coffee", "100% rain_"):
-        await add(db, text)
+        await add(db, text, tags=("gull", "la mévette"))
     await put(db, 2, DraftState.REJECTED)
     drafts, total = await store.find_drafts(db, wanted, limit=9)
     assert ({draft.id for draft in drafts}, total) == (found, len(found))
