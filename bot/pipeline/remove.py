@@ -22,7 +22,7 @@ from bot.errors import (
     TumblrQuotaReached,
 )
 from bot.jobs.background import report_unexpected
-from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, address_on_blog
+from bot.pipeline.courier import LOOK_AFTER, RETRY_AFTER, address_on_blog
 from bot.pipeline.whereabouts import find_post
 from bot.posts import Post
 from bot.store import removals as store

@@ -15,7 +15,7 @@ import aiosqlite
 import msgspec
 
 from bot.drafts import FOLLOWERS, Closest, Draft, DraftState, Finding, Parent, Removal, UploadState
-from bot.errors import DraftDecided
+from bot.errors import DraftChanged, DraftDecided
 from bot.store.database import Database
 
 # `c` is what was decided last. A removal is no decision about the draft itself until it has come to its end.
@@ -257,6 +257,13 @@ async def move_draft(
         """,
         (to, note, post_id, post_url, draft_id),
     )
+
+
+async def must_be_unchanged(connection: aiosqlite.Connection, draft: Draft) -> None:
+    """Raise DraftChanged where the draft is not any more what it was when it was read: somebody has decided, say."""
+    row = await fetch_one(connection, "SELECT version FROM drafts WHERE id = ?", (draft.id,))
+    if row is None or row["version"] != draft.version:
+        raise DraftChanged(f"Draft {draft.id} has changed meanwhile.", "It is looked at again.")
 
 
 async def return_replaced(connection: aiosqlite.Connection, draft_id: int, note: str) -> None:

@@ -13,9 +13,9 @@ import aiosqlite
 import msgspec
 
 from bot.drafts import Draft, DraftState, UploadState
-from bot.errors import DraftChanged, DraftDecided
+from bot.errors import DraftDecided
 from bot.store.database import Database
-from bot.store.drafts import fetch_one, move_draft, note_on_draft
+from bot.store.drafts import fetch_one, move_draft, must_be_unchanged, note_on_draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,7 @@ async def begin_upload(
         DraftChanged: somebody has undone the approval since the body was made, or has changed the draft.
         DraftDecided: there is no recorded approval.
     """
-    row = await fetch_one(connection, "SELECT version FROM drafts WHERE id = ?", (draft.id,))
-    if row is None or row["version"] != draft.version:
-        raise DraftChanged(f"Draft {draft.id} has changed meanwhile.", "It is looked at again.")
+    await must_be_unchanged(connection, draft)
     await move_draft(connection, draft.id, to=DraftState.UPLOADING)
     return await _add_upload(connection, draft, body, now)
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -918,6 +918,26 @@ async def test_a_reblog_whose_parent_is_gone_or_locked_is_given_back(tmp_path: P
             assert "Nothing was sent" in given_back.note
             assert await uploads.last_upload(desk.bench.database, draft_id) is None, "no intent was written down"
         assert not sent(desk.bench)
+
+
+async def test_a_draft_that_was_rejected_while_its_parent_was_read_stays_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_desk(tmp_path) as desk:
+        bench = desk.bench
+        gone = replace(to_reblog(bench), post_id="99999999")
+        draft_id = await approved(bench, "we did.", parent=gone)
+        read_posts = bench.tumblr.posts
+
+        async def just_then(*arguments: Any, **more: Any) -> Any:
+            await decide.undo(bench.database, draft_id, KEEPER, now=0.0)
+            await decide.reject(bench.database, draft_id, KEEPER, now=0.0)
+            return await read_posts(*arguments, **more)
+
+        monkeypatch.setattr(bench.tumblr, "posts", just_then)
+        await desk.settle()
+        left = await draft(bench, draft_id)
+        assert (left.state, left.note) == (DraftState.REJECTED, "")
 
 
 async def test_a_reblog_whose_parent_says_something_else_now_is_shown_again(tmp_path: Path):
