@@ -6,6 +6,7 @@ Forms are read by their id, as buttons are (`cogs.ui.forms` says why).
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from typing import Any
 
@@ -68,11 +69,21 @@ async def waiting_draft(client: Client, draft_id: int) -> Draft:
 async def save_edit(
     interaction: discord.Interaction[Client], draft_id: int, values: dict[str, str]
 ) -> discord.Embed | None:
-    """Keep what an `EditForm` holds. Returns what it changed; None: nothing but spaces. Raises DraftDecided."""
+    """Keep what an `EditForm` holds. Returns what it changed; None: nothing but spaces.
+
+    Raises:
+        DraftDecided: it comes too late; whoever typed the text has it back then, as a file.
+    """
     app = interaction.client.app
     before = await get_draft(app.database, draft_id)
     text = "".join(values.get(f"text-{number}", "") for number in range(1, _PARTS + 1))
-    after = await app.drafts.edit(draft_id, person(interaction), text=text, tags=values.get("tags", ""))
+    try:
+        after = await app.drafts.edit(draft_id, person(interaction), text=text, tags=values.get("tags", ""))
+    except DraftDecided:
+        if text.strip():
+            file = discord.File(io.BytesIO(text.encode("utf-8", "replace")), f"draft-{draft_id}.txt")
+            await interaction.followup.send("What you typed was not kept. Here it is.", file=file, ephemeral=True)
+        raise
     if before is None:
         return None
     words = await asyncio.to_thread(changes, before.text, after.text)

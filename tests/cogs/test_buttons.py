@@ -273,6 +273,9 @@ async def test_a_decision_while_the_form_is_open_wins(small: World):
     result = await small.owner.submit_modal(form, {"text-1": "too late", "tags": ""})
     assert f"it is rejected by {small.reviewer.name}" in said(result)
     assert (await draft(small, message)).text != "too late"
+    assert result.response is not None
+    (typed,) = result.response.message.attachments
+    assert (await typed.read()).decode() == "too late", "whoever typed it need not type it again"
 
 
 async def test_buttons_and_an_open_form_survive_a_restart(small: World):
