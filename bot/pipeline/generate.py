@@ -50,6 +50,7 @@ from bot.voices.protocol import Writer
 
 _log = logging.getLogger(__name__)
 LIMIT = "the model service's limit"
+SCREENING_LIMIT = "the moderation service's limit"
 AT_ONCE = 16
 _BEGIN_WITH = 4
 _AS_FAST = 1.8  # times the fastest answer: where answers take longer than that, the service may work on them in turn
@@ -236,6 +237,7 @@ class _Run:
         """Write what is left. While the guards look at one text, the next is asked for."""
         resume_at = 0.0
         failure: BotError | None = None
+        self.desk.guards.on_wait = self.asking.changed.set
         try:
             while (self.left and failure is None) or self.under_way:
                 while self.left and failure is None and not resume_at and self._has_room():
@@ -295,7 +297,11 @@ class _Run:
     async def _progress(self) -> Progress:
         cost = await spending.spent_on_job(self.desk.database, self.job_id)
         line = f"Writing with {self.desk.voice.name}, {len(self.under_way)} at a time. About ${cost:.4f} so far."
-        return Progress(self.done, self.total, line, "drafts", self.preview)
+        progress = Progress(self.done, self.total, line, "drafts", self.preview)
+        # The screener reckons with the machine's own clock.
+        if (until := self.desk.guards.waits_until) > time.time():
+            return replace(progress, waiting_for=SCREENING_LIMIT, wait_until=until)
+        return progress
 
 
 async def _let_end(under_way: Collection[asyncio.Task[_Made]], stop: asyncio.Event, seconds: float) -> None:

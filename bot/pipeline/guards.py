@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -101,6 +102,10 @@ class Guards:
         self._allowed = tuple(allowed_phrases)
         self._screener = screener
         self._drafts = TextIndex()
+        self.waits_until = 0.0
+        """Unix seconds: until when the screener's limit lets nothing be judged."""
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called when that moment is known."""
         self.turn = asyncio.Lock()
         """Held from `repeats` until the draft is stored: of two texts written at once, the second repeats the first."""
 
@@ -158,13 +163,16 @@ class Guards:
             return None
         tokens = await asyncio.to_thread(count, text)
         try:
-            async for found in judge_text(self._screener, [text], [tokens]):
-                if isinstance(found, Waiting):
-                    continue  # its limit is waited for, as in /moderate
-                for _, judgement in found:
-                    if judgement.flagged:
-                        named = ", ".join(judgement.categories) or "no category named"
-                        return Finding(Kind.FLAGGED, f"{self._screener.name} flags it: {named}.")
+            async with aclosing(judge_text(self._screener, [text], [tokens])) as judging:
+                async for found in judging:
+                    if isinstance(found, Waiting):
+                        self.waits_until = max(self.waits_until, found.until)
+                        self.on_wait()
+                        continue
+                    for _, judgement in found:
+                        if judgement.flagged:
+                            named = ", ".join(judgement.categories) or "no category named"
+                            return Finding(Kind.FLAGGED, f"{self._screener.name} flags it: {named}.")
         except ModelError as error:
             _log.warning("A draft could not be screened: %s", error)
             return Finding(Kind.UNSCREENED, f"It was not screened. {error.sentence}")

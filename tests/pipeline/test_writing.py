@@ -444,6 +444,18 @@ async def test_a_screener_in_trouble_is_said_and_costs_no_draft(tmp_path: Path, 
         assert await found(room) == [(fresh(1), 0, 0, [Kind.UNSCREENED])]
 
 
+async def test_the_limit_of_the_screener_is_waited_for_in_sight(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        body = {"error": {"message": "slow", "code": "rate_limit_exceeded"}}
+        room.openai.faults.schedule(Fault("POST", "/v1/moderations", "status", 429, body, {"Retry-After": "2"}))
+        desk = await desk_with(room, Script([fresh(1)]), screener=room.service(SCREENER))
+        seen = await everything(run(desk, await room.job(), 1))
+        assert [each.waiting_for for each in seen if each.wait_until is not None] == [stage.SCREENING_LIMIT]
+        assert seen[-1].waiting_for is None
+        assert await found(room) == [(fresh(1), 0, 0, [])]
+
+
 async def test_a_text_that_was_cut_off_is_written_anew(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(5))
