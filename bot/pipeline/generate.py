@@ -324,7 +324,9 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
     When that fails, the old draft comes back with the reason on it: nothing is lost.
     """
     done = 0
-    for draft in await store.drafts_to_rewrite(database, limit=100):
+    # One by one: meanwhile somebody may have brought back the next one.
+    while found := await store.drafts_to_rewrite(database, limit=1):
+        (draft,) = found
         try:
             desk = await desk_for()
             _require_destination(desk)

@@ -214,13 +214,14 @@ async def drafts_to_rewrite(database: Database, *, limit: int) -> list[Draft]:
     return [_draft(row) for row in rows]
 
 
-async def draft_shown(
-    connection: aiosqlite.Connection, draft_id: int, *, version: int, channel_id: int, message_id: int
-) -> None:
-    """The message now shows this version."""
+async def draft_shown(connection: aiosqlite.Connection, draft: Draft, *, channel_id: int, message_id: int) -> None:
+    """This message now shows the draft as it was; nothing if another message was asked for meanwhile."""
     await connection.execute(
-        "UPDATE drafts SET shown_version = ?, channel_id = ?, message_id = ? WHERE id = ?",
-        (version, channel_id, message_id, draft_id),
+        """
+        UPDATE drafts SET shown_version = ?, channel_id = ?, message_id = ?
+        WHERE id = ? AND channel_id IS ? AND message_id IS ?
+        """,
+        (draft.version, channel_id, message_id, draft.id, draft.channel_id, draft.message_id),
     )
 
 

@@ -89,7 +89,5 @@ class DraftMessages:
             _log.warning("Draft %d could not be shown (%s).", draft.id, failure_in_words(error))
             return False
         async with self._client.app.database.write() as connection:
-            await store.draft_shown(
-                connection, draft.id, version=draft.version, channel_id=channel_id, message_id=message_id
-            )
+            await store.draft_shown(connection, draft, channel_id=channel_id, message_id=message_id)
         return True

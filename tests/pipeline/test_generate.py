@@ -501,6 +501,22 @@ async def test_interrupted_while_regenerating_one_successor_is_written(tmp_path:
         assert [draft.state for draft in await drafts(room)] == [DraftState.REPLACED, DraftState.PENDING]
 
 
+async def test_a_draft_that_was_brought_back_before_its_turn_is_not_written_again(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(12))
+        first, second = await replaced(room, await room.desk(), 2)
+        asked = len(room.asked("/completions"))
+
+        async def brought_back_meanwhile() -> Desk:
+            if (await store.get_draft(room.database, second.id)).state is DraftState.REPLACED:  # type: ignore[union-attr]
+                await decide.restore(room.database, second.id, KEEPER, now=2.0)
+            return await room.desk()
+
+        assert await rewrite_replaced(room.database, brought_back_meanwhile) == 1
+        assert [draft.replaces for draft in await drafts(room)] == [None, None, first.id]
+        assert len(room.asked("/completions")) == asked + 1
+
+
 # --- reblogs --------------------------------------------------------------------------------------------------
 
 

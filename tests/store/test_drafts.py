@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import aiosqlite
 import pytest
 
 from bot.drafts import FOLLOWERS, Action, Closest, Draft, DraftState, Finding, Parent, Person, UploadState
@@ -30,6 +31,12 @@ async def add(db: Database, text: str = "a text", **more: object) -> int:
 
 async def get(db: Database, draft_id: int) -> Draft:
     found = await store.get_draft(db, draft_id)
+    assert found is not None
+    return found
+
+
+async def get_in(connection: aiosqlite.Connection, draft_id: int) -> Draft:
+    found = await store.draft_in(connection, draft_id)
     assert found is not None
     return found
 
@@ -159,7 +166,7 @@ async def test_slots_are_filled_once(db: Database):
 async def test_what_is_behind_its_message_is_found(db: Database):
     first, second = await add(db), await add(db)
     async with db.write() as connection:
-        await store.draft_shown(connection, first, version=1, channel_id=5, message_id=6)
+        await store.draft_shown(connection, await get_in(connection, first), channel_id=5, message_id=6)
     assert [draft.id for draft in await store.drafts_to_show(db, limit=9)] == [second]
     async with db.write() as connection:
         await store.note_on_draft(connection, first, "look", state=DraftState.PENDING)
@@ -167,8 +174,11 @@ async def test_what_is_behind_its_message_is_found(db: Database):
     assert [draft.id for draft in await store.drafts_to_show(db, limit=9)] == [first, second]
     assert (await get(db, first)).version == 2, "the same note again is no change"
     async with db.write() as connection:
-        await store.draft_shown(connection, first, version=2, channel_id=5, message_id=6)
+        as_edited = await get_in(connection, first)
+        await store.draft_shown(connection, as_edited, channel_id=5, message_id=6)
         await store.show_again(connection, first, 8)
+        # An edit of the old message that was under way meanwhile does not stand for the one that was asked for.
+        await store.draft_shown(connection, as_edited, channel_id=5, message_id=6)
     shown = await get(db, first)
     assert (shown.message_id, shown.channel_id, shown.shown_version) == (None, 8, 0)
 
