@@ -455,14 +455,6 @@ def judge(text: str, nearest: Nearest, sources: Mapping[Place, str], allowed: Se
     return found
 
 
-def judge_among(text: str, texts: Mapping[Place, str], allowed: Sequence[str] = ()) -> Verdict:
-    """What is to be done with a text, held against a few others, such as the drafts that wait; not with itself.
-
-    An index is made for this one text. Who asks often, about the same hundreds, keeps one.
-    """
-    return judge(text, TextIndex(texts).nearest(text, allowed), texts, allowed)
-
-
 def _weight(verdict: Verdict) -> tuple[int, float, float, float]:
     return _RANK[verdict.tier], verdict.run, verdict.likeness, verdict.share
 

@@ -92,12 +92,6 @@ async def allow(connection: aiosqlite.Connection, person: Person, dollars: float
     )
 
 
-async def allowed_this_month(database: Database, now: float) -> float:
-    """Dollars that were allowed beside the limit since the month began."""
-    async with database.read() as connection:
-        return await _allowed(connection, now)
-
-
 async def used_this_month(database: Database, now: float) -> float:
     """Dollars spent or set aside since the month began."""
     async with database.read() as connection:

@@ -10,6 +10,7 @@ import sys
 import threading
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from bot.demo.sample_blog import load_posts
 from bot.pipeline import closeness
-from bot.pipeline.closeness import LONGEST_RUN, READ, Nearest, Rule, TextIndex, Tier, Verdict, judge, judge_among
+from bot.pipeline.closeness import LONGEST_RUN, READ, Nearest, Rule, TextIndex, Tier, Verdict, judge
 from bot.posts import Blog
 from bot.store import posts
 from bot.store.database import Database
@@ -29,6 +30,10 @@ Place = closeness.Place
 
 def place(number: int) -> Place:
     return "t:a", f"{number:03}"
+
+
+def judge_among(text: str, texts: Mapping[Place, str], allowed: Sequence[str] = ()) -> Verdict:
+    return judge(text, TextIndex(texts).nearest(text, allowed), texts, allowed)
 
 
 def against(text: str, *sources: str, allowed: tuple[str, ...] = ()) -> Verdict:

@@ -192,7 +192,9 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def the_ledger_says_what_the_model_says(self) -> None:
         assert self.run(spending.used_this_month(self.database, self.now)) == self.used(self.month)
-        assert self.run(spending.allowed_this_month(self.database, self.now)) == self.allowed.get(self.month, 0.0)
+        assert self.run(spending.standing(self.database, 0.0, NO_CAPS, self.now)).allowed == self.allowed.get(
+            self.month, 0.0
+        )
         for job in getattr(self, "jobs", []):
             expected = sum(entry.counts for entry in self.entries if entry.job == job)
             assert self.run(spending.spent_on_job(self.database, job)) == expected
