@@ -41,7 +41,7 @@ async def test_a_large_run_says_first_what_it_will_take(small: World):
     assert "Write 30 drafts?" in text
     assert "Voice: few-shot" in text
     assert re.search(r"Cost: about \$0\.\d+ for about [\d,]+ tokens, an estimate", text)
-    assert "Budget: $20.00 left this month" in text
+    assert "Budget: $20.00 of $20.00 left this month" in text
     assert buttons(answer(offer).message) == ["Start writing", "Cancel"]
     await pause()
     assert not asked(small)

@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.config import Settings
@@ -188,6 +188,7 @@ def shown(parent: Parent, **more: Any) -> discord.Embed:
     state=st.sampled_from(DraftState),
     place=st.sampled_from(UploadState),
 )
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_reblog_can_be_shown(
     text: str, comment: str, name: str, url: str, tags: list[str], state: DraftState, place: UploadState
 ):
