@@ -17,6 +17,20 @@ class DraftState(StrEnum):
     REJECTED = "rejected"
     REPLACED = "replaced"
 
+    @property
+    def words(self) -> str:
+        """The state as people read it, in one or two words."""
+        return {DraftState.PENDING: "waiting", DraftState.UNKNOWN: "answer lost"}.get(self, self.value)
+
+    @property
+    def clause(self) -> str:
+        """The same after a colon: "it is approved"."""
+        clauses = {
+            DraftState.PENDING: "it waits for a decision",
+            DraftState.UNKNOWN: "the answer to its upload was lost",
+        }
+        return clauses.get(self, f"it is {self.value}")
+
 
 FOLLOWERS: dict[DraftState, frozenset[DraftState]] = {
     DraftState.PENDING: frozenset({DraftState.PENDING, DraftState.APPROVED, DraftState.REJECTED, DraftState.REPLACED}),

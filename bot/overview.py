@@ -25,6 +25,7 @@ from bot.store.spending import Standing
 from bot.training import Voice
 from bot.tumblr.quota import Quota
 from bot.voices.kinds import learns
+from bot.words import counted
 
 _LITTLE_ROOM = 500 * 1024 * 1024  # bytes
 _BACKUP_IS_OLD = 2 * 86_400.0  # seconds; one is due each night
@@ -182,7 +183,7 @@ def _problems(app: App, health: Health, unknown: int, now: float) -> list[str]:
     if settings.discord.channel_id is None:
         found.append("No channel is set for notices. /config set option:discord.channel_id does it.")
     if unknown:
-        uploads = "1 upload" if unknown == 1 else f"{unknown:,} uploads"
+        uploads = counted(unknown, "upload")
         found.append(f"Of {uploads} the answer was lost. /drafts list shows what to do.")
     if health.room is not None and health.room < _LITTLE_ROOM:
         found.append("The disk of data_directory is nearly full. Make room, or nothing can be stored any more.")

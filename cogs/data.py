@@ -16,6 +16,7 @@ from bot.pipeline.delete import DRAFTS, What
 from bot.pipeline.export import keep
 from bot.store import posts
 from bot.store.audit import WantedActs
+from bot.words import counted
 from cogs.ui.audit_pages import LONGEST_ACTION, AuditButton, AuditPage, show_audit
 from cogs.ui.buttons import person
 from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
@@ -184,8 +185,8 @@ async def _export_preferences(interaction: discord.Interaction[Client]) -> None:
         else "Texts that people typed are not among them; `teach_typed_text` under [review] would add them."
     )
     await interaction.followup.send(
-        f"{len(learnt.kto):,} texts with a label (KTO) and {len(learnt.dpo):,} pairs (DPO, in OpenAI's format)."
-        f" {typed}",
+        f"{counted(len(learnt.kto), 'text')} with a label (KTO) and {counted(len(learnt.dpo), 'pair')}"
+        f" (DPO, in OpenAI's format). {typed}",
         files=[discord.File(io.BytesIO(content), name) for name, content in contents.items()],
         ephemeral=True,
     )

@@ -15,6 +15,7 @@ from bot.permissions import Level
 from bot.pipeline.teach import drafts_as_lines
 from bot.store import voices
 from bot.store.drafts import get_draft
+from bot.words import counted
 from cogs.ui.complete import LONGEST_CHOICE, MOST_CHOICES
 from cogs.ui.draft_buttons import DraftButton, RemoveButton
 from cogs.ui.draft_forms import EDIT_FORM, REASON_FORM
@@ -26,7 +27,7 @@ from cogs.ui.limits import cut
 from cogs.ui.reminder import Reminder
 
 _LARGEST_FILE = 9_000_000  # bytes; every server takes files of ten megabytes
-_WHICH = [app_commands.Choice(name=which, value=which) for which in WHICH]
+_WHICH = [app_commands.Choice(name="answer lost" if which == "unknown" else which, value=which) for which in WHICH]
 
 
 class DraftsCog(commands.Cog):
@@ -80,8 +81,10 @@ class DraftsCog(commands.Cog):
         await interaction.response.defer(ephemeral=True, thinking=True)
         lines = await drafts_as_lines(interaction.client.app.database, WHICH[state])
         if not lines:
-            raise NothingToDo("No draft is like that.", "/generate writes some.")
-        await send_lines(interaction, lines, "drafts.jsonl", f"{len(lines):,} drafts, with all decisions about them.")
+            raise NothingToDo("There is no such draft.", "/drafts list state:all shows those there are.")
+        await send_lines(
+            interaction, lines, "drafts.jsonl", f"{counted(len(lines), 'draft')}, with all decisions about them."
+        )
 
     @show_list.autocomplete("voice")
     async def _voices(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[int]]:

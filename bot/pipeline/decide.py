@@ -332,7 +332,7 @@ def _cannot_undo(draft: Draft) -> DraftDecided:
             )
         case _:
             return DraftDecided(
-                f"Draft {draft.id} cannot be taken back: it is {draft.state}.", "Its message says how it stands."
+                f"Draft {draft.id} cannot be taken back: {draft.state.clause}.", "Its message says how it stands."
             )
 
 

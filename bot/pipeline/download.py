@@ -36,6 +36,7 @@ from bot.store.database import Database
 from bot.store.posts import BlogRow, Pass
 from bot.tumblr.client import DOCUMENTED_PAGE, LARGEST_PAGE, PostPage, Tumblr
 from bot.tumblr.identifiers import parse_identifier
+from bot.words import counted
 
 QUOTA = "Tumblr's quota"
 AT_ONCE = 3  # blogs
@@ -236,7 +237,7 @@ class _Walk:
             await self._pass(blog, shown)
         counts = await store.count_posts(self.database, blog.uuid)
         shown.done = shown.total = counts.all
-        parts = [f"{counts.all:,} posts", f"{counts.valid:,} usable as examples", f"{shown.new:,} new"]
+        parts = [counted(counts.all, "post"), f"{counts.valid:,} usable as examples", f"{shown.new:,} new"]
         parts += [f"{shown.changed:,} changed"] if shown.changed else []
         parts += [f"{shown.deleted:,} deleted"] if shown.deleted else []
         return ", ".join(parts)

@@ -45,6 +45,7 @@ from bot.store.datasets import MOST_KEPT, LeftOut, SourcePost
 from bot.store.posts import BlogRow
 from bot.store.purge import drop_vanished
 from bot.tumblr.npf import clean_text, read_answer, read_reblog_comment
+from bot.words import counted
 
 FEWEST_FOR_HOLDING_OUT = 50
 MOST_OF_ONE_BLOG = 0.8
@@ -182,7 +183,7 @@ async def make_examples(
     if before is not None and before.id == number:
         line = f"Nothing has changed since dataset {number}; it stays as it is."
     else:
-        line = f"Dataset {number}: {dataset.training_count:,} examples to train on."
+        line = f"Dataset {number}: {counted(dataset.training_count, 'example')} to train on."
     if not is_written:
         line += f" {training_data_file.name} was edited meanwhile, and stays as it is until /examples takes it in."
     yield await _outcome(database, dataset, line, preview)
@@ -334,7 +335,7 @@ async def _outcome(database: Database, dataset: Dataset, line: str, preview: Pre
     """The last progress; its facts are for whoever does not look at the dataset itself."""
     per_blog = await datasets.counts_per_blog(database, dataset.id)
     left_out = await datasets.left_out(database, dataset.id)
-    facts = [(name, f"{count:,} examples") for name, count in per_blog]
+    facts = [(name, counted(count, "example")) for name, count in per_blog]
     facts += [(f"Left out: {each.reason}", f"{each.count:,}") for each in left_out]
     held_out = f"{dataset.held_out_count:,} of the newest, never trained on" if dataset.held_out_count else "none"
     facts += [("Held out", held_out), ("Tokens", f"{dataset.tokens:,} in one epoch")]

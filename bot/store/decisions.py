@@ -75,9 +75,10 @@ async def decide(
     if before is None:
         raise DraftDecided(f"Draft {draft_id} does not exist any more.", "See /drafts list for those that wait.")
     if before.state not in allowed_from or state not in FOLLOWERS[before.state]:
-        who = f" by {before.decided_by}" if before.decided_by else ""
+        is_named = before.decided_by and before.state not in (DraftState.PENDING, DraftState.UNKNOWN)
+        who = f" by {before.decided_by}" if is_named else ""
         raise DraftDecided(
-            f"Draft {draft_id} cannot be changed: it is {before.state}{who}.", "See /drafts list for those that wait."
+            f"Draft {draft_id} cannot be changed: {before.state.clause}{who}.", "See /drafts list for those that wait."
         )
     if seen is not None and seen != before.version:
         raise DraftDecided(f"Draft {draft_id} has changed since you saw it.", "Please look at it again.")

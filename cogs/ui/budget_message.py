@@ -9,6 +9,7 @@ import discord
 from bot.config import BudgetSettings
 from bot.errors import Cap
 from bot.store.spending import Part, Standing, is_low
+from bot.words import counted
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.words import dollars, money
 
@@ -69,7 +70,7 @@ def budget_message(
     if budget.per_run:
         fields.append(("A run", f"at most {dollars(budget.per_run)}", True))
     if standing.open_calls:
-        calls = "1 call" if standing.open_calls == 1 else f"{standing.open_calls:,} calls"
+        calls = counted(standing.open_calls, "call")
         aside = f"{money(standing.set_aside, budget)} for {calls} under way, or whose answer was lost"
         fields.append(("Set aside", aside, True))
     fields += [("By purpose", _listed(purposes), False), ("By model", _listed(models), False)]
@@ -88,7 +89,7 @@ def budget_message(
 def _listed(parts: Sequence[Part]) -> str:
     lines = [
         f"{foreign(cut(part.name, _NAME))}: {dollars(part.month)}, {dollars(part.today)} of it today"
-        f" ({part.calls:,} {'call' if part.calls == 1 else 'calls'})"
+        f" ({counted(part.calls, 'call')})"
         for part in parts[:_LINES]
     ]
     rest = parts[_LINES:]

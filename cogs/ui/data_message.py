@@ -13,8 +13,9 @@ from bot.pipeline.delete import Doomed, What
 from bot.pipeline.export import FIELDS, Export
 from bot.store.copies import EXPORTS
 from bot.store.sizes import Counts
+from bot.words import counted
 from cogs.ui.limits import embed, foreign
-from cogs.ui.words import counted, relative, size
+from cogs.ui.words import relative, size
 
 _MOST_BLOGS = 15
 _DANGER = discord.Colour.red()
@@ -31,13 +32,13 @@ def sizes_message(counts: Counts, disk: OnDisk) -> discord.Embed:
     retired = f", {counts.retired:,} of them retired" if counts.retired else ""
     fields = [
         ("Posts", _blogs(counts), False),
-        ("Datasets", f"{counts.datasets:,}, with {counted(counts.examples, 'example')}", True),
+        ("Datasets", _datasets(counts), True),
         ("Voices", f"{counts.voices:,}{retired}", True),
         ("Drafts", _drafts(counts), True),
         ("Records", _records(counts), False),
         ("Database", size(disk.database), True),
-        ("Training files", size(disk.training_files), True),
-        ("Custom prompts", size(disk.custom_prompts), True),
+        ("Training files", size(disk.training_files) if disk.training_files else "none yet", True),
+        ("Custom prompts", size(disk.custom_prompts) if disk.custom_prompts else "none", True),
         ("Backups", backups, False),
     ]
     if disk.exports:
@@ -61,15 +62,19 @@ def _blogs(counts: Counts) -> str:
     return "\n".join(lines) or "none yet"
 
 
+def _datasets(counts: Counts) -> str:
+    return f"{counts.datasets:,}, with {counted(counts.examples, 'example')}" if counts.datasets else "none yet"
+
+
 def _drafts(counts: Counts) -> str:
-    lines = [f"{counts.drafts[state]:,} {state}" for state in DraftState if counts.drafts.get(state)]
+    lines = [f"{counts.drafts[state]:,} {state.words}" for state in DraftState if counts.drafts.get(state)]
     return ", ".join(lines) or "none yet"
 
 
 def _records(counts: Counts) -> str:
     parts = [
         counted(counts.decisions, "decision"),
-        counted(counts.audit, "audit row"),
+        counted(counts.audit, "audit entry", "audit entries"),
         counted(counts.jobs, "job"),
         counted(counts.calls, "paid call"),
         f"{counted(counts.consents, 'consent')} in force",
@@ -183,7 +188,8 @@ def _depends(doomed: Doomed) -> Iterable[str]:
         yield "Few-shot and the guard against copies do without these posts."
     if doomed.voices:
         trained = "a dataset" if doomed.what is What.EVERYTHING else "it"
-        yield f"Voices trained on {trained} ({doomed.voices:,}) stay as they are, and go on naming the dataset."
+        stay = "stays as it is, and goes" if doomed.voices == 1 else "stay as they are, and go"
+        yield f"{counted(doomed.voices, 'voice')} trained on {trained} {stay} on naming the dataset."
     if doomed.is_edited:
         yield (
             "The training file was edited by hand. It stays, but for the lines of posts that go; where those cannot be"

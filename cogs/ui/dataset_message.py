@@ -18,6 +18,7 @@ from bot.store import datasets
 from bot.store.database import Database
 from bot.store.datasets import CUSTOM_PROMPTS, OWN_LINES, LeftOut
 from bot.store.posts import ExamplePost
+from bot.words import counted
 from cogs.ui.charts import dataset_picture, length_rows, time_rows
 from cogs.ui.limits import cut, embed, foreign, length, web_address
 from cogs.ui.words import money
@@ -55,10 +56,10 @@ async def dataset_result(database: Database, settings: Settings, dataset_id: int
     epochs = settings.expected_epochs
     cost = estimated_cost(dataset, settings.base_model, epochs, settings.training_price(settings.base_model))
     fields = [
-        ("To train on", f"{dataset.training_count:,} examples", True),
+        ("To train on", counted(dataset.training_count, "example"), True),
         ("Held out", _held_out(dataset), True),
         ("From", _origins(per_blog), False),
-        ("Tokens", f"{dataset.tokens:,} × {epochs} epochs = {dataset.tokens * epochs:,}", True),
+        ("Tokens", f"{dataset.tokens:,} × {counted(epochs, 'epoch')} = {dataset.tokens * epochs:,}", True),
         ("Cost", f"about {money(cost, settings.budget)} with {foreign(settings.base_model)}, an estimate", True),
         ("Left out", _summed(left_out), False),
     ]
@@ -116,7 +117,7 @@ def left_posts_embed(
             where += " that were kept to look at"
     return embed(
         title=f"Dataset {dataset_id}: what was left out",
-        description=f"**{foreign(cut(left.reason, 200))}**: {left.count:,} {_posts(left.count)}",
+        description=f"**{foreign(cut(left.reason, 200))}**: {counted(left.count, 'post')}",
         fields=[_left_post(key, posts, names, instead) for key, instead in zip(shown, kept, strict=False)],
         footer=where,
     )
@@ -189,17 +190,13 @@ def _summed(left_out: Sequence[LeftOut]) -> str:
     if rest := ordered[_REASONS_SUMMED:]:
         parts.append(f"{sum(each.count for each in rest):,} for other reasons")
     total = sum(each.count for each in ordered)
-    return f"{total:,} {_posts(total)}: {', '.join(parts)}"
-
-
-def _posts(count: int) -> str:
-    return "post" if count == 1 else "posts"
+    return f"{counted(total, 'post')}: {', '.join(parts)}"
 
 
 def _example(dataset: Dataset, example: Example, names: Mapping[str, str]) -> tuple[str, str, bool]:
     by_hand = "line of your own" if dataset.source == "file" else "custom prompt"
     origin = _blog_name(example.blog_uuid, names) if example.blog_uuid else by_hand
-    name = f"{origin} · {example.tokens:,} tokens"
+    name = f"{origin} · {counted(example.tokens, 'token')}"
     if example.user == dataset.user_message:
         return name, _glance(example.assistant, _EXAMPLE), False
     question = _glance(" ".join(cut(example.user, 2 * _QUESTION).split()), _QUESTION)

@@ -61,8 +61,8 @@ async def waiting_draft(client: Client, draft_id: int) -> Draft:
     """
     draft = await get_draft(client.app.database, draft_id)
     if draft is None or draft.state is not DraftState.PENDING:
-        state = "gone" if draft is None else f"already {draft.state}"
-        raise DraftDecided(f"Draft {draft_id} is {state}.", "See /drafts list for those that wait.")
+        why = "it is not here any more" if draft is None else draft.state.clause
+        raise DraftDecided(f"Draft {draft_id} cannot be edited: {why}.", "See /drafts list for those that wait.")
     return draft
 
 

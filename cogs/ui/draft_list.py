@@ -21,8 +21,9 @@ from bot.permissions import Level
 from bot.pipeline.decide import SEEN_BY_ALL, Done, Rules
 from bot.store import drafts as store
 from bot.store.drafts import Wanted
+from bot.words import counted
 from cogs.ui.buttons import person
-from cogs.ui.draft_embed import WILL_BE
+from cogs.ui.draft_embed import WILL, WILL_BE
 from cogs.ui.items import DurableButton, DurableSelect, view_of
 from cogs.ui.limits import DESCRIPTION, OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign, length
 
@@ -129,7 +130,7 @@ class DecideChosen(
         style = discord.ButtonStyle.success if action is Action.APPROVE else discord.ButtonStyle.danger
         super().__init__(
             discord.ui.Button(
-                label=f"{action.capitalize()} {_drafts(count)}",
+                label=f"{action.capitalize()} {counted(count, 'draft')}",
                 style=style,
                 custom_id=f"drafts-{action}:{page.in_id()}",
                 row=1,
@@ -157,13 +158,17 @@ async def show_page(
     drafts, total = await store.find_drafts(app.database, page.wanted, after_id=page.after_id, limit=PAGE)
     waiting = [draft for draft in drafts if draft.state is DraftState.PENDING]
     counts = await store.count_by_state(app.database)
-    fields = [(state.value.capitalize(), f"{count:,}", True) for state, count in counts.items() if count]
+    fields = [(state.words.capitalize(), f"{count:,}", True) for state, count in counts.items() if count]
     to_decide = [draft for draft in waiting if draft.id in chosen]
     if to_decide:
         fields.insert(0, ("What becomes of them", _confirmation(to_decide, app.drafts.rules), False))
     lines = [_line(draft, interaction.guild_id) for draft in drafts]
     if not lines:
-        lines = ["No draft is like that." if counts else "There are no drafts yet. /generate writes some."]
+        lines = [
+            "No draft is like that. /drafts list state:all shows every one."
+            if counts
+            else "There are no drafts yet. /generate writes some."
+        ]
         if page == Page():
             lines = ["No draft waits for a decision. /generate writes some."]
     if total > len(drafts):
@@ -185,8 +190,7 @@ def _line(draft: Draft, guild_id: int | None) -> str:
     name = f"Draft {draft.id}"
     if draft.message_id is not None:
         name = f"[{name}](https://discord.com/channels/{guild_id}/{draft.channel_id}/{draft.message_id})"
-    word = "answer lost" if draft.state is DraftState.UNKNOWN else draft.state.value
-    state = "" if draft.state is DraftState.PENDING else f" ({word})"
+    state = "" if draft.state is DraftState.PENDING else f" ({draft.state.words})"
     start = f"{name}{state}: "
     # Cut once more when it is harmless, which makes it longer: a page of the longest lines has to fit.
     return start + cut(foreign(cut(" ".join(draft.text.split()), _EXCERPT)), _LINE - length(start))
@@ -195,10 +199,7 @@ def _line(draft: Draft, guild_id: int | None) -> str:
 def _confirmation(drafts: list[Draft], rules: Rules) -> str:
     """What *Approve* and *Reject* would do with these, blog by blog."""
     kinds = Counter((draft.blog, draft.upload_state) for draft in drafts)
-    lines = [
-        f"*Approve* {_MANY_WILL[state].format(drafts=_drafts(count), blog=f'**{foreign(blog)}**')}"
-        for (blog, state), count in kinds.items()
-    ]
+    lines = [f"*Approve* {_will(count, len(drafts), state, foreign(blog))}" for (blog, state), count in kinds.items()]
     if rules.approvals > 1:
         lines.append(f"A draft goes only once {rules.approvals} people have approved it.")
     if rules.posts_a_day and any(draft.upload_state in SEEN_BY_ALL for draft in drafts):
@@ -207,23 +208,29 @@ def _confirmation(drafts: list[Draft], rules: Rules) -> str:
     return "\n".join(lines)
 
 
+def _will(count: int, chosen: int, state: UploadState, blog: str) -> str:
+    if count > 1:
+        return _MANY_WILL[state].format(drafts=counted(count, "draft"), blog=f"**{blog}**")
+    will = WILL[state].format(blog=f"**{blog}**")
+    return will if chosen == 1 else will.replace(" it ", " one of them ", 1)
+
+
 def _outcome(action: Action, done: Done) -> str:
-    late = f" {_drafts(done.too_late)} had been decided or changed meanwhile." if done.too_late else ""
+    late = f" {counted(done.too_late, 'draft')} had been decided or changed meanwhile." if done.too_late else ""
     if action is Action.REJECT:
-        return f"{_drafts(len(done.drafts))} rejected.{late}"
+        return f"{counted(len(done.drafts), 'draft')} rejected.{late}"
     gone = [draft for draft in done.drafts if draft.state is DraftState.APPROVED]
     kinds = Counter((draft.blog, draft.upload_state) for draft in gone)
     lines = [
-        f"{_drafts(count)} approved: each {WILL_BE[state].format(blog=f'**{foreign(blog)}**')}."
+        f"{counted(count, 'draft')} approved: {'it' if count == 1 else 'each'}"
+        f" {WILL_BE[state].format(blog=f'**{foreign(blog)}**')}."
         for (blog, state), count in kinds.items()
     ]
     if len(gone) < len(done.drafts):
-        lines.append(f"{_drafts(len(done.drafts) - len(gone))} approved by you, and waiting for others to do so too.")
+        lines.append(
+            f"{counted(len(done.drafts) - len(gone), 'draft')} approved by you, and waiting for others to do so too."
+        )
     return "\n".join(lines or ["No draft was approved."]) + late
-
-
-def _drafts(count: int) -> str:
-    return "1 draft" if count == 1 else f"{count:,} drafts"
 
 
 def _chosen_in(message: discord.Message | None) -> dict[int, int]:

@@ -13,6 +13,7 @@ from bot.drafts import DraftState
 from bot.errors import BotError
 from bot.store.drafts import count_by_state
 from bot.store.facts import get_fact, set_fact
+from bot.words import counted
 
 _log = logging.getLogger(__name__)
 _REMINDED = "reminded of drafts on"
@@ -65,6 +66,6 @@ def _waiting(pending: int, unknown: int) -> str:
         drafts = "1 draft waits" if pending == 1 else f"{pending:,} drafts wait"
         said.append(f"{drafts} for a decision: /drafts review.")
     if unknown:
-        drafts = "1 upload" if unknown == 1 else f"{unknown:,} uploads"
-        said.append(f"Of {drafts} the answer was lost: /drafts list.")
+        uploads = counted(unknown, "upload")
+        said.append(f"Of {uploads} the answer was lost: /drafts list.")
     return " ".join(said)

@@ -15,6 +15,7 @@ from bot.jobs.runner import Job, JobState
 from bot.overview import Health, Overview, look
 from bot.permissions import Level
 from bot.voices.kinds import KINDS
+from bot.words import counted
 from cogs.ui.budget_message import budget_warning
 from cogs.ui.buttons import person
 from cogs.ui.draft_review import begin_review
@@ -22,7 +23,7 @@ from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import BUTTON_LABEL, cut, embed, foreign, length
 from cogs.ui.next_step import NextStepButton
 from cogs.ui.screening_review import standing_of
-from cogs.ui.words import dollars, money, relative
+from cogs.ui.words import dollars, money, relative, size
 
 _NAME = 40
 _SENTENCE = 160
@@ -31,7 +32,6 @@ _BLOGS = 3
 _PROBLEMS_ROOM = 700  # as Discord counts; all fields together must leave room for the description
 _JOBS_ROOM = 950
 _SILENT_AFTER = 60.0  # seconds without an answer to a heartbeat; Discord asks for one every 41
-_GIGABYTE = 1024**3
 _DONE, _BEGUN, _TO_COME = "●", "◐", "○"
 _AIMS = {
     UploadState.DRAFT: "arrives as a draft",
@@ -127,7 +127,7 @@ def _stages(seen: Overview) -> Iterator[str]:
         yield stage("moderate", "nothing to screen yet", is_done=False)
     else:
         held_out = f", {dataset.held_out_count:,} held out" if dataset.held_out_count else ""
-        examples = f"number {dataset.id}: {dataset.training_count:,} examples{held_out}"
+        examples = f"dataset {dataset.id}: {counted(dataset.training_count, 'example')}{held_out}"
         yield stage("examples", examples, dataset.created_at, is_done=True)
         screening = standing_of(dataset, seen.skip)
         screened_at = seen.last_done.get("moderate") if screening.is_settled else None
@@ -135,7 +135,7 @@ def _stages(seen: Overview) -> Iterator[str]:
     trained = "a trained voice writes" if seen.is_trained else "no trained voice writes; that is optional"
     yield stage("finetune", trained, seen.last_done.get("finetune"), is_done=seen.is_trained)
     written = sum(count for state, count in seen.drafts.items() if state is not DraftState.REPLACED)
-    drafts = ("1 draft" if written == 1 else f"{written:,} drafts") if written else "none yet"
+    drafts = counted(written, "draft") if written else "none yet"
     yield stage("generate", drafts, seen.last_done.get("generate"), is_done=written > 0)
 
 
@@ -143,12 +143,12 @@ def _posts(seen: Overview) -> str:
     if not seen.blogs:
         return "no posts yet"
     named = [
-        f"{foreign(cut(blog.name, _NAME))}: {blog.counts.all:,} posts, {blog.counts.valid:,} usable"
+        f"{foreign(cut(blog.name, _NAME))}: {counted(blog.counts.all, 'post')}, {blog.counts.valid:,} usable"
         for blog in seen.blogs[:_BLOGS]
     ]
     rest = seen.blogs[_BLOGS:]
     if rest:
-        named.append(f"{len(rest):,} more: {sum(blog.counts.all for blog in rest):,} posts")
+        named.append(f"{len(rest):,} more: {counted(sum(blog.counts.all for blog in rest), 'post')}")
     return "; ".join(named)
 
 
@@ -227,15 +227,14 @@ def _tumblr(seen: Overview) -> str:
         if left is not None and (resets_at is None or resets_at > seen.at):
             of = f" of {limit:,}" if limit is not None else ""
             lines.append(f"{max(0, left):,}{of} calls left {name}")
-    posts = "1 post" if seen.uploaded_today == 1 else f"{seen.uploaded_today:,} posts"
-    lines.append(f"{posts} today (UTC)")
+    lines.append(f"{counted(seen.uploaded_today, 'post')} today (UTC)")
     return "\n".join(lines)
 
 
 def _health(health: Health, connection: str) -> str:
     lines = [f"running since {relative(health.started_at)}", connection]
     if health.room is not None:
-        lines.append(f"{health.room / _GIGABYTE:,.1f} GB of disk left")
+        lines.append(f"{size(health.room)} of disk left")
     if health.last_backup is not None:
         lines.append(f"last backup {relative(health.last_backup)}")
     elif health.wants_backups:

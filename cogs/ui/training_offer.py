@@ -7,6 +7,7 @@ import discord
 from bot.client import Client
 from bot.language.endpoint import service_name
 from bot.voice_desk import Terms
+from bot.words import counted
 from cogs.ui.budget_message import left_for_run, run_notes
 from cogs.ui.limits import embed, foreign
 from cogs.ui.offer_button import offer_view
@@ -48,7 +49,7 @@ def _render(terms: Terms, screening: str, interaction: discord.Interaction[Clien
         ("Screening", screening, True),
         ("Service", foreign(service), True),
         ("Model", f"{foreign(offer.model)}; {ends}", True),
-        ("Training", f"{dataset.tokens:,} tokens × {offer.epochs} epochs", True),
+        ("Training", f"{dataset.tokens:,} tokens × {counted(offer.epochs, 'epoch')}", True),
         ("Cost", f"about {money(offer.cost, budget)}, an estimate, at {terms.price}", True),
         ("Budget", left_for_run(terms.money, budget), True),
     ]

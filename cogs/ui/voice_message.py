@@ -18,6 +18,7 @@ from bot.store.voices import Record
 from bot.training import Voice
 from bot.voice_register import Entry
 from bot.voices.kinds import KINDS
+from bot.words import counted
 from cogs.ui.charts import loss_curve
 from cogs.ui.limits import cut, embed, foreign, length
 from cogs.ui.words import money
@@ -99,7 +100,7 @@ def _in_full(entry: Entry, today: date) -> str:
 def _in_short(record: Record) -> str:
     if not record.drafts:
         return "No draft yet."
-    drafts = "1 draft" if record.drafts == 1 else f"{record.drafts:,} drafts"
+    drafts = counted(record.drafts, "draft")
     if record.approval is None:
         return f"{drafts}, none decided yet."
     decided = record.approved + record.rejected + record.replaced

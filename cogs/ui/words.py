@@ -55,11 +55,6 @@ def size(count: int) -> str:
     return f"{count:,} bytes" if unit == "bytes" else f"{amount:,.1f} {unit}"
 
 
-def counted(number: int, one: str, several: str = "") -> str:
-    """A number of things: "1 post", "12 posts"."""
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
-
-
 def bar(done: int, total: int, width: int = 20) -> str:
     """How far, as a row of blocks."""
     filled = min(width, round(width * done / total)) if total else 0

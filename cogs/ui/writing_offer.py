@@ -6,6 +6,7 @@ import discord
 
 from bot.config import BudgetSettings
 from bot.job_desk import WritingPlan
+from bot.words import counted
 from cogs.ui.budget_message import left_for_run, run_notes
 from cogs.ui.limits import embed, foreign
 from cogs.ui.words import money
@@ -24,7 +25,7 @@ def offer_embed(plan: WritingPlan, budget: BudgetSettings) -> discord.Embed:
         notes = run_notes(dollars, plan.money, budget, "the run will stop there.")
         fields += [("Please note", note, False) for note in notes]
     return embed(
-        title=f"Write {plan.count:,} drafts?",
+        title=f"Write {counted(plan.count, 'draft')}?",
         description="Nothing is paid for before you press the button. Texts that are written anew, and tags,"
         " come on top of the estimate.",
         fields=fields,
