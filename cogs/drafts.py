@@ -80,6 +80,8 @@ class DraftsCog(commands.Cog):
     async def export(self, interaction: discord.Interaction[Client], state: str = "all") -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         lines = await drafts_as_lines(interaction.client.app.database, WHICH[state])
+        if not lines and state == "all":
+            raise NothingToDo("There are no drafts yet.", "/generate writes some.")
         if not lines:
             raise NothingToDo("There is no such draft.", "/drafts list state:all shows those there are.")
         await send_lines(

@@ -97,9 +97,9 @@ async def test_sizes_are_those_of_the_rows_and_the_files(small: World):
     )
     for part in (
         f"{small.blog_name}: 12",
-        "Drafts: 1 pending, 1 uploaded",
+        "Drafts: 1 waiting, 1 uploaded",
         "Datasets: 1, with 12 examples",
-        f"{decisions} decision, {acts} audit row, {jobs} jobs, {calls} paid calls, 0 consents in force",
+        f"{decisions} decision, {acts} audit entry, {jobs} jobs, {calls} paid calls, 0 consents in force",
         f"Backups: 1, {backup.stat().st_size / 1000:.1f} kB; the newest <t:",
         backup.name,
         "Left on the disk: ",
@@ -337,7 +337,7 @@ async def test_a_dataset_goes_with_its_file_and_what_was_trained_on_it_stays(sma
     # The file is somebody's own by now: it stays.
     file.write_bytes(of_the_first.replace(b"kettle", b"teapot"))
     preview = await use(small, "delete", what="dataset", which="dataset 1")
-    assert "Voices trained on it (1) stay as they are" in said(preview)
+    assert "1 voice trained on it stays as it is" in said(preview)
     assert "The training file was edited by hand, and stays." in said(preview)
     await typed(small, preview, "dataset 1")
     assert b"teapot" in file.read_bytes()
@@ -481,6 +481,7 @@ async def every_row(world: World) -> dict[str, list[tuple[Any, ...]]]:
 
 
 async def test_the_audit_tells_who_did_what_before_and_after_in_pages(small: World):
+    assert "Nobody has done anything yet." in said(await use(small, "audit"))
     first, second = await written(small, 2)
     await small.app.drafts.edit(1, Person(small.reviewer.id, "odile"), text="words of a person", tags="")
     await small.reviewer.click(first, label="Reject")
@@ -492,17 +493,27 @@ async def test_the_audit_tells_who_did_what_before_and_after_in_pages(small: Wor
                 connection, hostile, "rename voice", f"voice {number} `x`", now=1_000.0 + number,
                 before="*" * 3_000, after="<@1> discord.gg/abc",
             )  # fmt: skip
+        await audit.record(
+            connection,
+            Person(small.owner.id, "keeper"),
+            "touch voice",
+            "voice 1",
+            now=500.0,
+            before="same",
+            after="same",
+        )
+    assert "→" not in said(await use(small, "audit", action="touch voice")), "what did not change has no before"
     page = await use(small, "audit")
     text = said(page)
     assert text.index("**reject draft** draft 2, keeper") < text.index("**reject draft** draft 1, odile")
     assert "pending → rejected" in text
     assert "→ words of a person" in text
     assert buttons(answer(page).message) == ["Newer", "Older"]
-    assert "1 to 6 of 12, the latest first" in text
+    assert "1 to 6 of 13, the latest first" in text
     await small.owner.click(answer(page), label="Older")
     older = as_it_stands(small, answer(page).message)
     shown = describe(older)
-    assert "7 to 12 of 12" in shown
+    assert "7 to 12 of 13" in shown
     assert shown.index("voice 5") < shown.index("voice 0"), "the last one is not cut off"
     assert "\\*\\*x\\*\\*" in shown
     assert "[a](https" not in shown

@@ -342,7 +342,9 @@ async def test_drafts_are_exported_with_their_decisions(small: World):
     assert second["decisions"] == []
     files = await lines_of(await small.owner.slash(small.channel, "drafts export", state="rejected"))
     assert [line["id"] for line in files["drafts.jsonl"]] == [1]
-    assert "No draft is like that." in said(await small.owner.slash(small.channel, "drafts export", state="uploaded"))
+    exported = said(await small.owner.slash(small.channel, "drafts export", state="rejected"))
+    assert exported == "1 draft, with all decisions about them."
+    assert "There is no such draft." in said(await small.owner.slash(small.channel, "drafts export", state="uploaded"))
 
 
 async def test_what_decisions_teach_is_the_owners_and_leaves_typed_texts_out(tmp_path: Path):
