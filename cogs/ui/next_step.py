@@ -16,7 +16,7 @@ from cogs.ui.start import start_stage
 _LABELS = {
     "download": "Download posts",
     "examples": "Make training data",
-    "moderate": "Screen it",
+    "moderate": "Screen training data",
     "finetune": "Train a voice",
     "generate": "Write drafts",
 }
@@ -30,13 +30,12 @@ _AFTER = {
 
 
 class NextStepButton(DurableButton, template=rf"next:(?P<kind>{'|'.join(_LABELS)})", needs=Level.REVIEWER):
-    """Starts a stage as its slash command without options would."""
+    """Starts a stage as its slash command without options would. Of several in a row one is the likeliest."""
 
-    def __init__(self, kind: str, label: str = "") -> None:
+    def __init__(self, kind: str, label: str = "", *, is_likeliest: bool = True) -> None:
         self.kind = kind
-        super().__init__(
-            discord.ui.Button(label=label or _LABELS[kind], style=discord.ButtonStyle.primary, custom_id=f"next:{kind}")
-        )
+        style = discord.ButtonStyle.primary if is_likeliest else discord.ButtonStyle.secondary
+        super().__init__(discord.ui.Button(label=label or _LABELS[kind], style=style, custom_id=f"next:{kind}"))
 
     @classmethod
     def read(cls, match: re.Match[str]) -> Self:
@@ -58,5 +57,5 @@ def next_step_view(job: Job) -> discord.ui.View | None:
 
 
 def step_view(*kinds: str) -> discord.ui.View:
-    """A row with a button for each of these stages."""
-    return view_of(*map(NextStepButton, kinds))
+    """A row with a button for each of these stages, the likeliest first."""
+    return view_of(*(NextStepButton(kind, is_likeliest=kind == kinds[0]) for kind in kinds))

@@ -28,9 +28,11 @@ from cogs.ui.choice_buttons import choice_view
 from cogs.ui.comparison_message import comparison_result
 from cogs.ui.dataset_buttons import dataset_view
 from cogs.ui.dataset_message import Result, dataset_result
+from cogs.ui.items import view_of
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.next_step import next_step_view
 from cogs.ui.screening_buttons import screening_result
+from cogs.ui.status_message import StatusButton
 from cogs.ui.stop_button import stop_view
 from cogs.ui.training_buttons import TrainingButton, training_result
 from cogs.ui.words import bar, duration, relative
@@ -320,7 +322,7 @@ def _how_far(progress: Progress, speed: Speed) -> list[str]:
         share = min(100, round(100 * progress.done / progress.total))
         lines.append(f"`{bar(progress.done, progress.total)}` {share}%")
         count = f"{progress.done:,} of {about}{_count(progress.total, progress.unit)}"
-    if progress.total or progress.done:
+    if progress.unit and (progress.total or progress.done):  # without a unit the numbers say nothing
         if rate is not None and progress.waiting_for is None:
             count += f" · {rate:,.1f} a second" if rate >= 0.1 else f" · {rate * 60:,.1f} a minute"  # noqa: PLR2004
             if progress.total and progress.done < progress.total:
@@ -359,4 +361,6 @@ def _view(job: Job, result: Result | None) -> discord.ui.View | None:
         return result.view
     if (dataset_id := _dataset_id(job)) is not None:
         return dataset_view(dataset_id)
+    if job.kind == "generate" and job.state is JobState.SUCCEEDED:
+        return view_of(StatusButton("review", "Review drafts"))
     return (choice_view(job) or next_step_view(job)) if job.state.is_final else None

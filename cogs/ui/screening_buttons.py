@@ -182,9 +182,12 @@ async def screening_result(app: App, job: Job) -> Result | None:
     if await get_dataset(app.database, dataset_id) is None:
         return None
     found = await app.screenings.summary(dataset_id)
-    # Where nothing is flagged, a stricter threshold is what may be wanted.
-    first = ScreeningButton(Place(dataset_id), Press.LOOK if found.by_category else Press.THRESHOLDS)
-    return Result(view=view_of(first, NextStepButton("finetune"), NextStepButton("generate")))
+    train = NextStepButton("finetune", is_likeliest=not found.by_category)
+    write = NextStepButton("generate", is_likeliest=False)
+    if found.by_category:
+        return Result(view=view_of(ScreeningButton(Place(dataset_id), Press.LOOK), train, write))
+    # Nothing is flagged: somebody may want stricter thresholds, but that is not what comes next.
+    return Result(view=view_of(train, write, ScreeningButton(Place(dataset_id), Press.THRESHOLDS)))
 
 
 async def _turn(interaction: discord.Interaction[Client], place: Place, press: Press) -> None:

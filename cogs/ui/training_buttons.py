@@ -119,7 +119,7 @@ async def _stricter(app: App, job_id: int) -> tuple[str, discord.ui.View]:
     training = await app.voices.training_of(job_id)
     named = f"\n\nThe service said: {foreign(cut(training.error, 300))}" if training.error else ""
     thresholds = ScreeningButton(Place(training.dataset_id), Press.THRESHOLDS)
-    view = view_of(thresholds, NextStepButton("moderate"), NextStepButton("finetune"))
+    view = view_of(thresholds, *(NextStepButton(kind, is_likeliest=False) for kind in ("moderate", "finetune")))
     return (
         "Lower the thresholds of the categories that the service named: more is set aside then, what is borderline too."
         f" A dataset that was not screened yet needs /moderate first. Then train again.{named}"

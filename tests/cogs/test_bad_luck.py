@@ -114,7 +114,7 @@ def _again(command: str) -> str:
     return {
         "download": "Download posts",
         "examples": "Make training data",
-        "moderate": "Screen it",
+        "moderate": "Screen training data",
         "finetune": "Train a voice",
         "generate": "Write drafts",
     }[command]

@@ -16,6 +16,7 @@ from tests.cogs.acts import (
     REFUSAL,
     answer,
     buttons,
+    buttons_of,
     calls,
     line,
     now,
@@ -52,10 +53,13 @@ async def test_the_five_stages_one_after_the_other_by_their_buttons(small: World
         assert "You can follow it in this channel." in said(pressed)
         shown = await outcome(small, command)
         assert f"asked for by {small.reviewer.name}" in describe(shown)
+        assert buttons_of(shown).count("'style': 1") == 1, "one next step stands out"
     assert line(shown) == "Done: the new voice is active."
     assert buttons(shown) == ["Write drafts"]
     await small.owner.click(shown, label="Write drafts")
-    assert "3 drafts wait" in line(await outcome(small, "generate"))
+    shown = await outcome(small, "generate")
+    assert "3 drafts wait" in line(shown)
+    assert "3 drafts wait." in said(await small.owner.click(shown, label="Review drafts"))
     assert len(await small.until(lambda: d if len(d := small.drafts()) == 3 else None)) == 3
 
 
@@ -142,7 +146,7 @@ async def test_drafts_lists_what_waits_and_links_to_it(small: World):
     text = said(await small.reviewer.slash(small.channel, "drafts list"))
     assert f"[Draft {number(second)}](https://discord.com/channels/{GUILD_ID}/{small.channel.id}/{second.id})" in text
     assert f"Draft {number(first)}]" not in text
-    assert "Pending: 1" in text
+    assert "Waiting: 1" in text
     assert "Rejected: 1" in text
 
 
@@ -165,7 +169,7 @@ async def test_status_leads_through_the_stages(small: World):
     for label, command in (
         ("Download posts", "download"),
         ("Make training data", "examples"),
-        ("Screen it", "moderate"),
+        ("Screen training data", "moderate"),
     ):
         result = await small.owner.slash(small.channel, "status")
         assert "Where everything stands" in said(result)
@@ -174,7 +178,7 @@ async def test_status_leads_through_the_stages(small: World):
         await outcome(small, command)
     text = said(await small.reviewer.slash(small.channel, "status"))
     assert "12 posts, 12 usable" in text
-    assert "number 1: 12 examples" in text
+    assert "dataset 1: 12 examples" in text
     assert "**Moderate** · screened" in text
     assert small.blog_name in text
     assert "Voice: few-shot" in text

@@ -384,7 +384,7 @@ async def test_where_nothing_is_flagged_a_stricter_threshold_can_still_be_set(tm
     async with small_world(tmp_path, configure=all_trained) as world:
         await write_blog(world, STORMS)
         done = await screened_blog(world)
-        assert buttons(done) == ["Thresholds", "Train a voice", "Write drafts"]
+        assert buttons(done) == ["Train a voice", "Write drafts", "Thresholds"]
         view = await press(
             world.owner, answer(await world.owner.click(done, label="Thresholds")), "Back to the examples"
         )
@@ -604,7 +604,7 @@ async def test_without_a_key_somebody_may_decide_to_go_on_and_it_is_remembered(t
         done = await stage(world, "moderate")
         assert line(done).startswith("There is no API key")
         assert len(shown_with(world, "Screening training data")) == 1  # the outcome stands in the message of the start
-        assert buttons(done) == ["Screen it", "Go on without screening"]
+        assert buttons(done) == ["Screen training data", "Go on without screening"]
         before = await everything(world)
         asked = answer(await world.reviewer.click(done, label="Go on without screening"))
         assert "12 examples of dataset 1" in shown(asked)

@@ -299,7 +299,7 @@ async def test_an_unsafe_file_offers_to_leave_more_out(small: World):
     ]  # fmt: skip
     stricter = await small.owner.click(shown, label="Screen more strictly")
     assert "categories: violence" in said(stricter)
-    assert buttons(answer(stricter).message) == ["Thresholds", "Screen it", "Train a voice"]
+    assert buttons(answer(stricter).message) == ["Thresholds", "Screen training data", "Train a voice"]
     thresholds = await small.owner.click(answer(stricter), label="Thresholds")
     assert thresholds.response is not None or thresholds.followups or thresholds.edited_original
 
