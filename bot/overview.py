@@ -107,13 +107,17 @@ class Overview:
         if self.drafts.get(DraftState.PENDING, 0):
             return "review"
         if self.dataset is None:
-            return "examples"
+            return "download" if self.is_at_work("download") else "examples"
         return "generate" if self.is_screened else "moderate"
 
     @property
     def is_next_at_work(self) -> bool:
         """Whether the next step is being done already."""
-        return any(job.kind == self.next_step for job in self.working)
+        return self.is_at_work(self.next_step)
+
+    def is_at_work(self, kind: str) -> bool:
+        """Whether a job of this kind is under way."""
+        return any(job.kind == kind for job in self.working)
 
 
 async def look(app: App) -> Overview:

@@ -30,7 +30,8 @@ _SENTENCE = 160
 _ERROR = 90
 _BLOGS = 3
 _PROBLEMS_ROOM = 700  # as Discord counts; all fields together must leave room for the description
-_JOBS_ROOM = 950
+_WORKING_ROOM = 600
+_FAILED_ROOM = 500
 _SILENT_AFTER = 60.0  # seconds without an answer to a heartbeat; Discord asks for one every 41
 _DONE, _BEGUN, _TO_COME = "●", "◐", "○"
 _AIMS = {
@@ -66,8 +67,10 @@ def render(seen: Overview, connection: str, guild_id: int | None, notice: str = 
     if warning:
         lines.append(f"{warning} /budget shows what it went to.")
     fields: list[Field] = [("The stages", "\n".join(_stages(seen)), False)]
-    jobs = [*(_working(job, guild_id) for job in seen.working), *(_failed(job, guild_id) for job in seen.failed)]
-    fields.append(("At work", _fitting(jobs, _JOBS_ROOM) or "nothing", False))
+    working = _fitting([_working(job, guild_id) for job in seen.working], _WORKING_ROOM)
+    fields.append(("At work", working or "nothing", False))
+    if seen.failed:
+        fields.append(("Not finished", _fitting([_failed(job, guild_id) for job in seen.failed], _FAILED_ROOM), False))
     fields += [
         ("Drafts", _drafts(seen), True),
         ("Voice", _voice(seen), True),
@@ -101,6 +104,8 @@ def _next(seen: Overview) -> str:
     step = seen.next_step
     if seen.is_next_at_work:
         return f"Next: nothing to do but wait, /{command_of(step)} is at work."
+    if step == "generate" and seen.is_at_work("finetune"):
+        return "Next: wait for the voice that is being trained, or write drafts with the one there is."
     if not seen.blogs and not seen.last_done:
         return "Nothing is here yet. Use /download, or the button, to fetch the posts of your blog."
     line = f"Next: {_NEXT[step]}"
@@ -132,8 +137,11 @@ def _stages(seen: Overview) -> Iterator[str]:
         screening = standing_of(dataset, seen.skip)
         screened_at = seen.last_done.get("moderate") if screening.is_settled else None
         yield stage("moderate", cut(screening.words, _SENTENCE), screened_at, is_done=screening.is_settled)
-    trained = "a trained voice writes" if seen.is_trained else "no trained voice writes; that is optional"
-    yield stage("finetune", trained, seen.last_done.get("finetune"), is_done=seen.is_trained)
+    trained_at = seen.last_done.get("finetune")
+    trained = "a trained voice writes" if seen.is_trained else "no voice is trained yet; that is optional"
+    if trained_at is not None and not seen.is_trained:
+        trained = "a voice is trained, but another one writes"
+    yield stage("finetune", trained, trained_at, is_done=seen.is_trained)
     written = sum(count for state, count in seen.drafts.items() if state is not DraftState.REPLACED)
     drafts = counted(written, "draft") if written else "none yet"
     yield stage("generate", drafts, seen.last_done.get("generate"), is_done=written > 0)
@@ -167,7 +175,7 @@ def _working(job: Job, guild_id: int | None) -> str:
 
 def _failed(job: Job, guild_id: int | None) -> str:
     when = f" {relative(job.finished_at)}" if job.finished_at is not None else ""
-    parts = [f"/{command_of(job.kind)}", f"stopped{when}, and may go on"]
+    parts = [f"/{command_of(job.kind)}", f"stopped{when}"]
     if job.error:
         parts.append(foreign(cut(job.error, _ERROR)))
     return " · ".join([*parts, *_link(job, guild_id)])

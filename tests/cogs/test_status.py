@@ -7,6 +7,7 @@ import random
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import discord
 import pytest
@@ -81,12 +82,13 @@ async def test_jobs_that_wait_or_have_failed_are_shown_and_cancelled_in_the_same
     assert "◐ **Download**" in text
     assert "/download · begun <t:" in text
     assert "waits for Tumblr" in text
-    assert "/finetune · stopped <t:" in text
+    assert "At work: /download" in text
+    assert "Not finished: /finetune · stopped <t:" in text
     assert (
         f"[its message](https://discord.com/channels/{small.channel.guild.id}/{small.channel.id}/{failed.id})" in text
     )
     assert "takes no calls, goes on <t:" in text
-    assert buttons(shown) == ["Screen it", "Refresh", "Cancel /download", "Cancel /finetune"]
+    assert buttons(shown) == ["Screen training data", "Refresh", "Cancel /download", "Cancel /finetune"]
     assert said(await forged(small, small.stranger, shown, "status:cancel:1")).startswith(REFUSAL)
 
     count = len(small.messages)
@@ -94,7 +96,7 @@ async def test_jobs_that_wait_or_have_failed_are_shown_and_cancelled_in_the_same
     assert not pressed.followups
     shown = as_it_stands(small, shown)
     assert line(shown).startswith("**/finetune is cancelled. What was done until now is kept.**")
-    assert buttons(shown) == ["Screen it", "Refresh", "Cancel /download"]
+    assert buttons(shown) == ["Screen training data", "Refresh", "Cancel /download"]
     await small.until(lambda: "Stopped." in line(now(small, failed)))
     assert await rows(small, "SELECT state FROM jobs WHERE kind = 'finetune'") == [("cancelled",)]
     (act,) = await newest_acts(small.app.database, limit=1)
@@ -104,7 +106,7 @@ async def test_jobs_that_wait_or_have_failed_are_shown_and_cancelled_in_the_same
     await outcome(small, "download", after=1)
     await small.reviewer.click(shown, label="Refresh")
     shown = as_it_stands(small, shown)
-    assert buttons(shown) == ["Screen it", "Refresh"]
+    assert buttons(shown) == ["Screen training data", "Refresh"]
     assert "At work: nothing" in describe(shown)
     assert len(small.messages) == count
     await forged(small, small.reviewer, shown, "status:cancel:1")
@@ -230,6 +232,19 @@ def _seen(dice: random.Random) -> Overview:
         health=Health(1.0, dice.choice((None, 10**18)), dice.choice((None, 2e9)), wants_backups=True),
         problems=tuple(text() or "x" for _ in range(dice.choice((0, 1, 40)))),
     )
+
+
+def test_what_comes_next_waits_for_what_is_at_work():
+    def advice(kind: str, **more: Any) -> str:
+        job = Job(1, kind, {}, JobState.RUNNING, None, None, "keeper", 1, None, None, 1.0, 2e9, None)
+        seen = dataclasses.replace(_seen(random.Random(1)), working=(job,), drafts={}, failed=(), **more)
+        seen = dataclasses.replace(seen, blogs=(BlogStanding("coast", PostCounts(40, 40)),))
+        return (render(seen, "connected", None).description or "").splitlines()[0]
+
+    assert advice("download", dataset=None) == "Next: nothing to do but wait, /download is at work."
+    dataset = Dataset(1, 2e9, "", "", "", 1, 40, 40, 0, "a service")
+    assert "wait for the voice that is being trained" in advice("finetune", dataset=dataset)
+    assert advice("moderate", dataset=dataset).startswith("Next: write some drafts.")
 
 
 def test_a_voice_that_is_missing_is_told_of():
