@@ -245,7 +245,7 @@ def _changeable(name: str) -> Option:
     option = _find(name)
     if option.is_secret:
         raise OptionRefused(
-            f"`{option.name}` is a secret, and secrets are not typed into commands: Discord keeps those.",
+            f"{option.name} is a secret, and secrets are not typed into commands: Discord keeps those.",
             f"/config secret shows how it is replaced. Where it belongs: {secret_places(option)}.",
         )
     if stays_on_machine(option):

@@ -112,7 +112,7 @@ class SettingsCog(commands.Cog):
 
 def _harmless(error: OptionRefused) -> OptionRefused:
     """The sentence may quote what was typed."""
-    return OptionRefused(foreign(error.sentence), error.next_step)
+    return OptionRefused(foreign(error.sentence), foreign(error.next_step))
 
 
 async def _preview(interaction: discord.Interaction[Client], offered: OfferedChange) -> None:

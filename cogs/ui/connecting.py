@@ -122,7 +122,7 @@ async def show_connection(interaction: discord.Interaction[Client]) -> None:
         ("Test", test, False),
         _blogs_field(blogs),
         ("Calls left", _calls_left(app.tumblr.quota), True),
-        ("The tokens come from", await app.account.tokens_place(), True),
+        ("The tokens come from", foreign(await app.account.tokens_place()), True),
     ]
     await interaction.followup.send(
         embed=embed(title=title, fields=fields), view=_view("disconnect", choices=blogs, app=app), ephemeral=True
@@ -143,7 +143,7 @@ async def _disconnect(interaction: discord.Interaction[Client]) -> None:
 def _overruled(app: App) -> str:
     if not app.account.overruled_by:
         return ""
-    places = " and ".join(app.account.overruled_by)
+    places = foreign(" and ".join(app.account.overruled_by))
     return f" But {places} will win over this at the next start: correct or remove it there."
 
 

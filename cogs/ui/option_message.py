@@ -30,7 +30,7 @@ def explained_message(explained: Explained) -> Made:
             belongs = f"/connect takes it; or {belongs}"
         fields = [
             ("Value", f"{explained.value}; secrets are never shown", True),
-            ("Where it belongs", f"{belongs[0].upper()}{belongs[1:]}.", False),
+            ("Where it belongs", foreign(f"{belongs[0].upper()}{belongs[1:]}."), False),
         ]
         if explained.value == "set":
             fields.append(("Set by", foreign(explained.place), True))
@@ -69,7 +69,7 @@ def offered_message(offered: OfferedChange) -> Made:
     """A change before it is made."""
     fields = [("Before", _shown(offered.before), False), ("After", _shown(offered.after), False)]
     if offered.before == offered.after:
-        fields.append(("Please note", "This is the value that it has.", False))
+        fields.append(("Please note", "This is the value that it has already.", False))
     if offered.needs_restart:
         fields.append(("When", RESTART, False))
     made = embed(

@@ -54,11 +54,11 @@ def _way(standing: SecretStanding) -> str:
         return (
             "*Replace* opens a form. The key is tried first, kept in secrets.toml on the bot's machine, and used at"
             " once. What you type there passes through Discord; on the machine itself, "
-            f"{secret_places(option)}."
+            f"{foreign(secret_places(option))}."
         )
     if option.section == "tumblr":
         return "/connect tumblr replaces the secrets of Tumblr, and tries them before they are used."
-    places = secret_places(option)
+    places = foreign(secret_places(option))
     return f"Not while the bot runs: {places}. Then start the bot again."
 
 
