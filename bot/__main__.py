@@ -93,6 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="run | demo | setup | check | health | import | backup | restore"
     )
     run = commands.add_parser("run", help="run the bot", description="Run the bot.")
+    demo = commands.add_parser(
+        "demo",
+        help="try the bot in a browser, without any account",
+        description="Try the bot in a browser page, with a made-up blog and without any account. Nothing is kept.",
+    )
+    demo.add_argument("--tour", action="store_true", help="walk through all stages by itself, without a browser")
+    demo.add_argument("--port", type=int, default=None, help="the page's port (any free one)")
+    demo.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     setup = commands.add_parser(
         "setup",
         help="connect the bot with Discord, a model service and Tumblr, by questions in a terminal",
@@ -105,8 +113,17 @@ def _parser() -> argparse.ArgumentParser:
         help="ask nothing: try what the environment and the options below give, write it down, and list what is"
         " missing (exit status 0: nothing is)",
     )
-    check = commands.add_parser("check", help="try every setting, token and permission, and say how to mend them")
-    health = commands.add_parser("health", help="say whether the running bot is well (exit status 0 or 1)")
+    check = commands.add_parser(
+        "check",
+        help="try every setting, token and permission, and say how to mend them",
+        description="Try every setting, token, permission and quota, and say how to mend what is wrong (exit status 0:"
+        " nothing is).",
+    )
+    health = commands.add_parser(
+        "health",
+        help="say whether the running bot is well (exit status 0 or 1)",
+        description="Say whether the bot that runs here is well, for whatever looks after it (exit status 0: it is).",
+    )
     move_in = commands.add_parser(
         "import",
         help="take over posts, prompts, settings and keys of the command-line tool tumblrbot",
@@ -132,13 +149,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--log-format", choices=logs.LOG_FORMATS, default="text", help="how the log is written (%(default)s)"
     )
+    # argparse would name every setting in the first lines, and nobody would find what follows them.
+    own = {run: "[--log-format FORMAT] ", setup: "[--no-input] ", move_in: "PATH ", backup: "[FILE] ", restore: "FILE "}
     for command in (run, setup, check, health, move_in, backup, restore):
+        command.usage = f"{command.prog} {own.get(command, '')}[--config CONFIG] [--SETTING VALUE ...]"
         command.add_argument("--config", type=Path, default=Path("config.toml"), help="the settings file (%(default)s)")
         add_option_arguments(command)
-    demo = commands.add_parser("demo", help="try the bot in a browser, without any account")
-    demo.add_argument("--tour", action="store_true", help="walk through all stages by itself, without a browser")
-    demo.add_argument("--port", type=int, default=None, help="the page's port (any free one)")
-    demo.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     return parser
 
 

@@ -43,6 +43,9 @@ def test_help_lists_every_option_that_is_no_secret(command: str, capsys: pytest.
     for option in options().values():
         assert (f"{option.flag} " in text) is not option.is_secret, option.name
     assert "--config" in text
+    # Named in the usage already, they would push what the command is for out of sight.
+    assert "--" not in text.partition("[--SETTING VALUE ...]")[2].partition("options:")[0]
+    assert text.index("[--SETTING VALUE ...]") < 200
 
 
 def test_help_of_run_describes_every_option(capsys: pytest.CaptureFixture[str]):
