@@ -81,7 +81,7 @@ class NotAllowed(BotError):
     def __init__(self) -> None:
         super().__init__(
             "This bot answers only to its owner and reviewers.",
-            "Ask the owner to add you to `owner_ids` or to a reviewer role.",
+            "Ask its owner to make you a reviewer.",
         )
 
 
@@ -91,7 +91,7 @@ class DecidersOnly(BotError):
     def __init__(self) -> None:
         super().__init__(
             "Only some roles decide about drafts here.",
-            "The owner names them in `decider_role_ids` under [review].",
+            "The owner can give you such a role, or name another in `decider_role_ids` under [review].",
         )
 
 
@@ -99,7 +99,7 @@ class OwnerOnly(BotError):
     """A reviewer used what is the owner's alone: accounts, keys, consent."""
 
     def __init__(self) -> None:
-        super().__init__("Only the owner of the bot may do this.", "Ask one of those in `owner_ids`.")
+        super().__init__("Only the owner of the bot may do this.", "Ask the owner.")
 
 
 class WrongPlace(BotError):

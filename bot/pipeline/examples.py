@@ -151,11 +151,7 @@ async def make_examples(
     await asyncio.to_thread(draft.count_tokens, developer_message)
     left_out = [*draft.left_out(), *await datasets.rejected_posts(database, rules.kinds)]
     if len(draft.candidates) < FEWEST_EXAMPLES:
-        raise NothingToDo(
-            f"There are only {len(draft.candidates)} examples, and training needs at least {FEWEST_EXAMPLES}."
-            + _summary(left_out),
-            "Use /download to fetch more posts, or loosen `date_limit`, `post_limit` or `filtered_words`.",
-        )
+        raise _too_few(len(draft.candidates), left_out)
     digest = await asyncio.to_thread(draft.finish, developer_message)
     before = await datasets.newest_dataset(database)
     async with database.write() as connection:
@@ -329,6 +325,17 @@ class _Draft:
             LeftOut(reason, count, tuple(self._left_out[reason][0]), tuple(self._left_out[reason][1]))
             for reason, count in self._counts.most_common()
         ]
+
+
+def _too_few(candidates: int, left_out: Sequence[LeftOut]) -> NothingToDo:
+    if not candidates and not left_out:
+        return NothingToDo("There are no posts to make examples of.", "Use /download first.")
+    few = f"There {'is' if candidates == 1 else 'are'} only {counted(candidates, 'example')}"
+    return NothingToDo(
+        f"{few if candidates else 'There are no examples'}, and training needs at least {FEWEST_EXAMPLES}."
+        + _summary(left_out),
+        "Use /download to fetch more posts, or loosen `date_limit`, `post_limit` or `filtered_words`.",
+    )
 
 
 async def _outcome(database: Database, dataset: Dataset, line: str, preview: Preview | None = None) -> Progress:

@@ -71,8 +71,8 @@ def _shown(acts: list[Act], total: int, page: AuditPage) -> discord.Embed:
     where = f"{first + 1:,} to {first + len(acts):,} of {total:,}, the latest first. " if acts else ""
     return embed(
         title="Who did what",
-        description="\n\n".join(map(_line, acts)) or "Nobody has done anything of that kind.",
-        footer=f"{where}/data export gives all of it in full.",
+        description="\n\n".join(map(_line, acts)) or _nothing(page),
+        footer=f"{where}/data export gives all of it in full." if acts else "",
     )
 
 
@@ -80,11 +80,17 @@ def _line(act: Act) -> str:
     who = foreign(cut(_one_line(act.user_name), _NAME))
     head = f"**{foreign(act.action)}** {foreign(cut(_one_line(act.subject), _SUBJECT))}, {who}, <t:{int(act.at)}:f>"
     before, after = (foreign(cut(_one_line(text), _VALUE)) for text in (act.before, act.after))
-    if before and after:
+    if before and after and before != after:
         return f"{head}\n{before} → {after}"
-    if before:
+    if before and not after:
         return f"{head}\nbefore: {before}"
     return f"{head}\n{after}" if after else head
+
+
+def _nothing(page: AuditPage) -> str:
+    if page.wanted == WantedActs():
+        return "Nobody has done anything yet. What people decide and change is kept here."
+    return "Nobody has done anything of that kind. /data audit without options shows everything."
 
 
 def _one_line(text: str) -> str:

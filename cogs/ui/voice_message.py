@@ -74,10 +74,9 @@ def _line(entry: Entry, today: date) -> str:
         f"made <t:{int(voice.created_at)}:d>",
         _end(voice, today),
     ]
-    return (
-        f"**{voice.id}: {foreign(voice.name)}** ({KINDS[voice.kind].label}).{mark}\n"
-        f"{', '.join(facts)}.\n{_in_short(entry.record)}"
-    )
+    label = KINDS[voice.kind].label
+    kind = "" if voice.name == label else f" ({label})"
+    return f"**{voice.id}: {foreign(voice.name)}**{kind}.{mark}\n{', '.join(facts)}.\n{_in_short(entry.record)}"
 
 
 def _in_full(entry: Entry, today: date) -> str:
@@ -168,7 +167,7 @@ def _standing(entry: Entry) -> str:
     voice = entry.voice
     kind = f"A {KINDS[voice.kind].label} voice."
     if voice.retired_at is not None:
-        return f"{kind} Retired <t:{int(voice.retired_at)}:f>; /voices retire with bring_back brings it back."
+        return f"{kind} Retired <t:{int(voice.retired_at)}:f>; /voices retire bring_back:True brings it back."
     return f"{kind} /generate writes with it now." if entry.writes else f"{kind} /voices use writes with it."
 
 

@@ -134,7 +134,7 @@ async def test_list_shows_each_voice_the_writing_one_first_and_retired_ones_last
     text = await say(two, "list", two.reviewer)
     headings = re.findall(r"^\*\*(\d+): ", text, re.MULTILINE)
     assert headings == ["2", "4", "1", "3"]
-    assert "**2: few-shot** (few-shot). **Writes now.**" in text
+    assert "**2: few-shot**. **Writes now.**" in text
     assert re.search(r"stops \d{4}-\d\d-\d\d \(in (8|9|10) days\)", text)
     assert re.search(r"\*\*3: old one\*\* \(fine-tuned\)\. Retired <t:\d+:d>", text)
     assert text.count("No draft yet.") == 4

@@ -146,6 +146,8 @@ async def test_a_pattern_that_cannot_be_read_is_named(tmp_path: Path):
 
 async def test_fewer_than_ten_are_refused_and_nothing_is_written(tmp_path: Path):
     async with open_room(tmp_path) as room:
+        with pytest.raises(NothingToDo, match=r"no posts to make examples of\. Use /download first\."):
+            await everything(room.examples())
         await store_posts(room.database, nights(9))
         with pytest.raises(NothingToDo, match="There are only 9 examples"):
             await everything(room.examples())
