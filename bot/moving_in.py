@@ -218,7 +218,7 @@ def _take_tokens(old: _Folder, settings: Settings) -> list[Note]:
             Note(
                 Outcome.LEFT,
                 f"{name}: not used here: {', '.join(others)}. Tokens of OAuth 2 are of no use; connect the account with"
-                " /connect tumblr or `python -m bot setup`.",
+                " /connect tumblr or `python3 -m bot setup`.",
             )
         )
     return notes or [Note(Outcome.LEFT, f"{name}: there is no key in it.")]

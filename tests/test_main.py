@@ -199,7 +199,7 @@ def test_check_without_accounts_finds_what_is_missing_and_how_to_mend_it(
     assert "well   Settings: " in said
     assert "well   Database: " in said
     assert "wrong  Tumblr account: " in said
-    assert "/connect tumblr, or with `python -m bot setup`" in said
+    assert "/connect tumblr, or with `python3 -m bot setup`" in said
     assert "wrong  Blogs to download: None is named." in said
     assert said.count("There is no API key for the model service.") == 3
     assert f"wrong  Discord token: None is set.\n       Set it as {PREFIX}DISCORD__TOKEN" in said

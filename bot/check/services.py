@@ -24,7 +24,7 @@ from bot.tumblr.quota import RESERVED
 from bot.voices.kinds import api_of, kind_of
 
 _SECONDS = 20.0
-_CONNECT = "Connect it with /connect tumblr, or with `python -m bot setup`; this machine's clock must be right, too."
+_CONNECT = "Connect it with /connect tumblr, or with `python3 -m bot setup`; this machine's clock must be right, too."
 _CLOCK_MAY_BE_OFF = 300.0  # seconds; services take signatures of OAuth that are about so old, and no older
 _ENDS_SOON = MILESTONES[1]  # days; before that its date is only shown
 _USES: tuple[Use, ...] = ("generation", "fine_tuning", "moderation")

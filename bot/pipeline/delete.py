@@ -181,6 +181,8 @@ async def delete(
 async def _meant(database: Database, what: What, which: str) -> tuple[str, str]:
     """What a person means, as it is stored and as it is called."""
     which = which.strip()
+    if not which and what is not What.EVERYTHING:
+        raise NothingToDo(f"It was not said which {what} to delete.", "Fill in `which`: it is offered while you type.")
     match what:
         case What.POSTS:
             blogs = await post_store.blogs(database)
@@ -196,7 +198,9 @@ async def _meant(database: Database, what: What, which: str) -> tuple[str, str]:
             return str(int(number)), f"dataset {int(number)}"
         case What.DRAFTS:
             if which.lower() not in DRAFTS:
-                raise NothingToDo("Drafts are deleted as undecided, rejected or all.", "Choose one of these words.")
+                raise NothingToDo(
+                    "Drafts to delete are the undecided, the rejected or all.", "Choose one of these words."
+                )
             name = "all drafts that were never sent" if which.lower() == "all" else f"{which.lower()} drafts"
             return which.lower(), name
         case What.EVERYTHING:

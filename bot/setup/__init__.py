@@ -27,7 +27,7 @@ def setup(path: Path, load: Load) -> int:
     """
     if not sys.stdin.isatty():
         print("setup asks questions, so it needs a terminal. In a container: docker compose run --rm bot setup")
-        print("A script sets what it has with: python -m bot setup --no-input")
+        print("A script sets what it has with: python3 -m bot setup --no-input")
         return NO_TERMINAL
     print(f"This connects the bot with its services, and writes what you choose into {path}.")
     print(f"Keys and tokens go into {load().data_directory / SECRETS_FILE}, which only you can read.")
@@ -59,9 +59,9 @@ def setup(path: Path, load: Load) -> int:
         print("\nThat is all for now. Not set yet:")
         for name in missing:
             print(f"  {name}")
-        print("\nRun setup again for these. Then start the bot: python -m bot run")
+        print("\nRun setup again for these. Then start the bot: python3 -m bot run")
     else:
-        print("\nAll is set. A bot that is running takes it up at its next start. Next: python -m bot run")
+        print("\nAll is set. A bot that is running takes it up at its next start. Next: python3 -m bot run")
     return 0
 
 

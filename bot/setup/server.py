@@ -113,7 +113,7 @@ def _choose_channel(path: Path, load: Load, token: str) -> None:
     keep_option(path, load, "discord.channel_id", channel.id)
     if channel.missing:
         print(f"Give the bot these permissions in that channel's settings: {', '.join(channel.missing)}.")
-        print("`python -m bot check` says when it has them.")
+        print("`python3 -m bot check` says when it has them.")
 
 
 def _remark(channel: Channel) -> str:

@@ -315,7 +315,7 @@ class Tumblr:
         """
         if not self.connected:
             raise TumblrUnauthorized(
-                "No Tumblr account is connected.", "Use /connect tumblr, or `python -m bot setup` in a terminal."
+                "No Tumblr account is connected.", "Use /connect tumblr, or `python3 -m bot setup` in a terminal."
             )
         return self._credentials
 

@@ -38,7 +38,7 @@ _KEYS_NEEDED = f"""\
 The bot needs the consumer key and secret of an application of yours. Register one at {APPLICATIONS}. \
 Any name will do, and `http://localhost/` as its default callback URL: nothing has to answer there.
 Give both to the bot in one of these ways, the safest first:
-1. In a terminal on the bot's machine, with `python -m bot setup`.
+1. In a terminal on the bot's machine, with `python3 -m bot setup`.
 2. In the environment, as `TUMBLRBOT_TUMBLR__CONSUMER_KEY` and `TUMBLRBOT_TUMBLR__CONSUMER_SECRET`.
 3. In the secrets folder, as the files `tumblrbot_tumblr__consumer_key` and `tumblrbot_tumblr__consumer_secret`.
 4. With the button below. What you type here passes through Discord.

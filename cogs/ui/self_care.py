@@ -92,7 +92,7 @@ def render_findings(wrong: Sequence[Finding]) -> discord.Embed:
             (foreign(finding.subject), f"{foreign(finding.result)}\n{_shown(finding.remedy)}", False)
             for finding in wrong
         ],
-        footer="python -m bot check tries everything again. This is said once, until something else is missing.",
+        footer="python3 -m bot check tries everything again. This is said once, until something else is missing.",
         colour=discord.Colour.orange(),
     )
     if len(made.fields) < len(wrong):

@@ -131,7 +131,7 @@ async def test_the_whole_walk_and_a_download_right_after_it(bare: World):
     # The safer ways come first.
     order = [
         "oauth/apps",
-        "python -m bot setup",
+        "python3 -m bot setup",
         "TUMBLRBOT_TUMBLR__CONSUMER_KEY",
         "secrets folder",
         "passes through Discord",

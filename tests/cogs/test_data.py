@@ -381,6 +381,7 @@ async def test_the_posts_of_a_blog_go_with_every_byte_once_a_backup_has_them(sma
         while await small.app.runner.active():
             await asyncio.sleep(0.02)
     assert "There is no such blog here." in said(await use(small, "delete", what="posts", which="staff"))
+    assert "It was not said which posts to delete." in said(await use(small, "delete", what="posts"))
     (choice,) = await small.owner.autocomplete(small.channel, "data delete", "which", "", what="posts")
     preview = await use(small, "delete", what="posts", which=choice["value"])
     for part in (

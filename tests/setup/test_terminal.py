@@ -68,7 +68,7 @@ async def test_from_an_empty_folder_to_a_bot_that_is_set_up(discord_rest, openai
     assert "Discord does not accept the token." in said
     assert "does not accept the API key" in said
     assert "Tumblr does not accept the consumer key and secret" in said
-    assert "All is set. A bot that is running takes it up at its next start. Next: python -m bot run" in said
+    assert "All is set. A bot that is running takes it up at its next start. Next: python3 -m bot run" in said
     assert "Traceback" not in said
     for secret in (*SECRETS, *WRONG):
         assert secret not in said + config_text()
