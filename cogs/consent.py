@@ -99,7 +99,7 @@ def _recorded(given: Consent, days: int) -> discord.Embed:
         title="Consent recorded",
         description=f"{foreign(given.blog_name)} may be downloaded and reblogged from now on.",
         fields=[
-            ("Blog", f"{foreign(given.blog_name)}, {foreign(given.blog_uuid)}", True),
+            ("Blog", foreign(given.blog_name), True),
             ("Said by", foreign(given.given_by), True),
             ("When", f"<t:{int(given.given_at)}:F>", True),
             ("Note", foreign(given.note), False),

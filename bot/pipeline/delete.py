@@ -199,7 +199,7 @@ async def _meant(database: Database, what: What, which: str) -> tuple[str, str]:
         case What.DRAFTS:
             if which.lower() not in DRAFTS:
                 raise NothingToDo(
-                    "Drafts to delete are the undecided, the rejected or all.", "Choose one of these words."
+                    "Drafts go as undecided, rejected or all.", "Choose one of these words."
                 )
             name = "all drafts that were never sent" if which.lower() == "all" else f"{which.lower()} drafts"
             return which.lower(), name
