@@ -353,7 +353,7 @@ class Settings(BaseSettings):
     )
     tumblr: TumblrSettings = Field(
         default_factory=TumblrSettings,
-        description="The account that posts are uploaded with. `python -m bot setup` or /connect connects it.",
+        description="The account that posts are uploaded with. `python3 -m bot setup` or /connect connects it.",
     )
     openai: OpenAISettings = Field(default_factory=OpenAISettings, description="The service that runs the models.")
     budget: BudgetSettings = Field(default_factory=BudgetSettings, description="What may be spent.")

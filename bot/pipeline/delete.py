@@ -198,9 +198,7 @@ async def _meant(database: Database, what: What, which: str) -> tuple[str, str]:
             return str(int(number)), f"dataset {int(number)}"
         case What.DRAFTS:
             if which.lower() not in DRAFTS:
-                raise NothingToDo(
-                    "Drafts go as undecided, rejected or all.", "Choose one of these words."
-                )
+                raise NothingToDo("Drafts go as undecided, rejected or all.", "Choose one of these words.")
             name = "all drafts that were never sent" if which.lower() == "all" else f"{which.lower()} drafts"
             return which.lower(), name
         case What.EVERYTHING:
