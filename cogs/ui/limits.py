@@ -26,6 +26,7 @@ SELECT_OPTIONS = 25
 OPTION_TEXT = 100
 
 _ELLIPSIS = "…"
+_LONGEST_WORD = 24  # characters; what is longer is no word, and may be cut
 _INVITE = re.compile(r"(discord(?:app)?\.(?:gg|com|me|io))(?=/)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s<>`|]+")
 _EMBEDDINGS = re.compile("[\u202a\u202b\u202d\u202e]")  # direction of writing, ended by the next
@@ -41,7 +42,7 @@ def length(text: str) -> int:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, shortened to the limit with an ellipsis; never in the middle of a character."""
+    """The text, shortened to the limit with an ellipsis; never within a character or an escape, seldom in a word."""
     if length(text) <= limit:
         return text
     room = limit - length(_ELLIPSIS)
@@ -49,8 +50,18 @@ def cut(text: str, limit: int) -> str:
     for position, character in enumerate(text):
         taken += length(character)
         if taken > room:
-            return text[:position].rstrip() + _ELLIPSIS
+            return _without_rest(text[:position], character) + _ELLIPSIS
     return text
+
+
+def _without_rest(text: str, following: str) -> str:
+    """The text without half a word, unless that is most of it, and without a backslash that escapes nothing."""
+    begin = max(text.rfind(" "), text.rfind("\n"))
+    if not following.isspace() and begin > 0 and len(text) - begin <= min(_LONGEST_WORD, len(text) // 2):
+        text = text[:begin]
+    text = text.rstrip()
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return text[:-1] if backslashes % 2 else text
 
 
 def foreign(text: str) -> str:

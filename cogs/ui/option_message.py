@@ -9,6 +9,7 @@ import discord
 
 from bot.config import secret_places, stays_on_machine
 from bot.option_desk import Explained, OfferedChange, SectionStanding
+from bot.words import counted
 from cogs.ui.limits import cut, embed, foreign, length
 
 _VALUE = 400  # UTF-16 code units of a value; escaped it may be twice that, and a field takes 1,024
@@ -53,10 +54,16 @@ def explained_message(explained: Explained) -> Made:
 def overview_message(standings: Sequence[SectionStanding], whole: str) -> Made:
     """Section by section what is not as it was made; the file has everything, as config.toml writes it."""
     lines: list[str] = []
+    unchanged: list[str] = []
     for standing in standings:
         name = f"[{standing.name}]" if standing.name else "Top level"
-        lines.append(f"**{foreign(name)}** {standing.count} options, {len(standing.changed)} changed")
+        if not standing.changed:
+            unchanged.append(f"{foreign(name)} ({standing.count})")
+            continue
+        lines.append(f"**{foreign(name)}** {counted(standing.count, 'option')}, {len(standing.changed)} changed")
         lines += [f"{foreign(key)} = {foreign(cut(text, _IN_OVERVIEW))}" for key, text in standing.changed]
+    if unchanged:
+        lines.append(f"All as they were made: {', '.join(unchanged)}.")
     made = embed(
         title="Options",
         description="\n".join(lines),

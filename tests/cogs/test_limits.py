@@ -156,3 +156,13 @@ def test_every_draft_can_be_shown(text, note, tags, state, parent, found):
 def _texts(shown: discord.Embed) -> list[str]:
     fields = [text for field in shown.fields for text in (field.name or "", field.value or "")]
     return [shown.description or "", shown.author.name or "", shown.footer.text or "", *fields]
+
+
+def test_neither_a_word_nor_an_escape_is_cut_in_two():
+    assert cut("the edge of a person", 12) == "the edge of…"
+    assert cut("the edge of a person", 10) == "the edge…"
+    assert cut("x" * 40, 10) == f"{'x' * 9}…", "what is longer than a word is cut where it must be"
+    assert cut(f"see {'x' * 40}", 20) == f"see {'x' * 15}…"
+    for limit in range(2, 30):
+        before = cut(foreign("snake_case *and* more _of_ it_"), limit).removesuffix("…")
+        assert (len(before) - len(before.rstrip("\\"))) % 2 == 0
