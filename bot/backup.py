@@ -38,6 +38,7 @@ from bot.store.copies import (
     zip_entry,
 )
 from bot.store.database import copy_database, held, newest_shape
+from bot.words import in_system_words
 
 DATABASE, TRAINING_DATA, PROMPTS, CONFIG = "bot.sqlite3", "training_data.jsonl", "custom_prompts.jsonl", "config.toml"
 DAY = 86_400.0  # seconds
@@ -132,7 +133,7 @@ def keep_nightly(settings: Settings, settings_path: Path, *, clock: Callable[[],
                     path.unlink(missing_ok=True)
     except OSError as error:
         raise BotError(
-            f"An old backup in {folder} cannot be removed ({type(error).__name__}).",
+            f"An old backup in {folder} cannot be removed ({in_system_words(error)}).",
             "Look who may write to that folder.",
         ) from None
     return newest + DAY if wanted and newest is not None else None
@@ -177,7 +178,7 @@ def restore(
                 replace_file(settings_path, b"", new[CONFIG].read_text("utf-8"))
                 files.append(settings_path)
             except OSError as error:  # mounted into a container to be read only, say
-                left_out.append(f"{settings_path} could not be written ({type(error).__name__}) and is as it was.")
+                left_out.append(f"{settings_path} could not be written ({in_system_words(error)}) and is as it was.")
         if TRAINING_DATA not in manifest.files and was_there:
             places[TRAINING_DATA].unlink(missing_ok=True)  # it belongs to the other database, and was kept with it
     return Restored(manifest, tuple(files), tuple(kept), tuple(left_out), jobs, drafts)
@@ -260,7 +261,7 @@ def _explained(what: str) -> Generator[None, None, None]:
         yield
     except OSError as error:
         raise BotError(
-            f"{what} cannot be read or written: {(error.strerror or type(error).__name__).lower()}.",
+            f"{what} cannot be read or written: {in_system_words(error)}.",
             "Check the disk, and who may write to the folder.",
         ) from error
 

@@ -40,6 +40,7 @@ from bot.store import posts as store
 from bot.store.database import Database, carry_through
 from bot.tumblr.npf import read_post
 from bot.tumblr.values import as_mapping, as_text, as_web_address, decode_leniently
+from bot.words import in_system_words
 
 _BATCH = 500  # posts in one transaction
 _LONGEST_LINE = 16 * 1024 * 1024  # bytes; Tumblr's longest post has one
@@ -148,7 +149,7 @@ def _open_folder(folder: Path, settings: Settings) -> _Folder:
     except NotADirectoryError:
         raise BotError(f"{shown} is no folder.", wanted) from None
     except OSError as error:
-        raise BotError(f"{shown} cannot be read ({type(error).__name__}).", "Correct who may read it.") from None
+        raise BotError(f"{shown} cannot be read ({in_system_words(error)}).", "Correct who may read it.") from None
     if home == Path(os.path.realpath(settings.data_directory)):
         raise BotError(f"{shown} is this bot's own data folder.", wanted)
     if not names & {"config.toml", "tokens.toml", _PROMPTS, _DATA}:
@@ -204,7 +205,7 @@ def _take_tokens(old: _Folder, settings: Settings) -> list[Note]:
     try:
         written: dict[str, object] = tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode())
     except OSError as error:
-        return [Note(Outcome.FAILED, f"{name} cannot be read ({type(error).__name__}).")]
+        return [Note(Outcome.FAILED, f"{name} cannot be read ({in_system_words(error)}).")]
     except ValueError:  # broken TOML or broken text; its message could show a key
         return [Note(Outcome.FAILED, f"{name} cannot be read: it is not TOML.")]
     found, others = _keys_in(written)
@@ -288,7 +289,7 @@ def _take_prompts(old: _Folder, settings: Settings) -> list[Note]:
         theirs = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         ours = target.read_bytes() if target.exists() else b""
     except OSError as error:
-        return [Note(Outcome.FAILED, f"{shown}: it, or {target}, cannot be read ({type(error).__name__}).")]
+        return [Note(Outcome.FAILED, f"{shown}: it, or {target}, cannot be read ({in_system_words(error)}).")]
     lines = [line.strip() for line in theirs.splitlines()]
     wrong = [number for number, line in enumerate(lines, 1) if line and not _is_prompt(line)]
     good = [line for number, line in enumerate(lines, 1) if line and number not in set(wrong)]
@@ -303,7 +304,7 @@ def _take_prompts(old: _Folder, settings: Settings) -> list[Note]:
             target.parent.mkdir(parents=True, exist_ok=True)
             replace_file(target, b"", text.decode())
         except (OSError, UnicodeDecodeError) as error:
-            return [Note(Outcome.FAILED, f"{shown}: {target} cannot be written ({type(error).__name__}).")]
+            return [Note(Outcome.FAILED, f"{shown}: {target} cannot be written ({in_system_words(error)}).")]
         what = f"{len(missing):,} custom prompts, added to {target}" if ours else f"custom prompts, copied to {target}"
         notes.append(Note(Outcome.TAKEN, f"{shown}: {what}."))
     elif good:
@@ -389,7 +390,7 @@ def _post_files(old: _Folder, name: str, settings: Settings) -> tuple[list[tuple
     except (FileNotFoundError, NotADirectoryError):
         return [], [Note(Outcome.LEFT, f"{shown}: there is no such folder, so there are no posts.")]
     except OSError as error:
-        return [], [Note(Outcome.FAILED, f"{shown} cannot be read ({type(error).__name__}).")]
+        return [], [Note(Outcome.FAILED, f"{shown} cannot be read ({in_system_words(error)}).")]
     # In one folder with this bot, or with everything in one place, there are other files beside the posts.
     others = {
         *(Path(os.path.realpath(path)) for path in (settings.custom_prompts_file, settings.training_data_file)),
@@ -483,7 +484,7 @@ async def _save(database: Database, batch: Sequence[tuple[Blog, Post]], known: s
 
 def _notes_on(label: str, tally: _Tally, failure: OSError | None) -> Iterator[Note]:
     if failure is not None:
-        yield Note(Outcome.FAILED, f"{label} cannot be read to its end ({type(failure).__name__}).")
+        yield Note(Outcome.FAILED, f"{label} cannot be read to its end ({in_system_words(failure)}).")
     if tally.posts:
         whose = ", ".join(plain(name) for name in list(tally.blogs.values())[:_MOST_SHOWN])
         new = f"{tally.new:,} of them new" if tally.new else "all of them here already"
@@ -537,7 +538,7 @@ def _readable(old: _Folder, name: str) -> tuple[Path | None, tuple[Outcome, str]
             return path, None
         exists = os.path.lexists(old.home / name)
     except OSError as error:
-        return None, (Outcome.FAILED, f"{plain(name)} cannot be read ({type(error).__name__}).")
+        return None, (Outcome.FAILED, f"{plain(name)} cannot be read ({in_system_words(error)}).")
     return None, (Outcome.FAILED, f"{plain(name)}: it is no ordinary file.") if exists else None
 
 

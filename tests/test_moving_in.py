@@ -607,7 +607,7 @@ def test_a_file_that_cannot_be_read_fails_and_the_others_are_taken(old, capsys, 
     monkeypatch.setattr(Path, "open", refuse)
     status, report = run(capsys, old)
     assert status == 1
-    assert ("failed", "data/locked.jsonl cannot be read to its end (PermissionError).") in report
+    assert ("failed", "data/locked.jsonl cannot be read to its end (permission denied).") in report
     assert next(text.split(":")[0] for outcome, text in report if outcome == "failed") == "custom_prompts.jsonl"
     assert ("taken", "data/keeper.jsonl: 3 posts of keeper, 3 of them new.") in report
 

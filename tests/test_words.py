@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.drafts import DraftState
-from bot.words import counted
+from bot.words import counted, in_system_words
 
 
 def test_one_thing_is_not_several():
@@ -21,3 +21,8 @@ def test_a_draft_is_never_pending_or_unknown_to_people():
         assert not {"pending", "unknown"} & set(f"{state.words} {state.clause}".split())
     assert DraftState.UPLOADED.clause == "it is uploaded"
     assert DraftState.PENDING.words == "waiting"
+
+
+def test_why_a_file_cannot_be_used_is_no_name_of_a_class():
+    assert in_system_words(PermissionError(13, "Permission denied", "/home/somebody/secret")) == "permission denied"
+    assert in_system_words(UnicodeDecodeError("utf-8", b"x", 0, 1, "invalid")) == "not a text in UTF-8"

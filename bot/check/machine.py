@@ -15,6 +15,7 @@ from bot.config import SECRETS_FILE, Settings, is_open_to_others
 from bot.errors import BotError, DatabaseInUse
 from bot.language.tokens import count
 from bot.store.database import Database
+from bot.words import in_system_words
 
 _GIGABYTE = 1_000_000_000
 _LEAST_ROOM = 200_000_000  # bytes
@@ -57,7 +58,7 @@ def _data_directory(settings: Settings) -> Finding:
         probe.write_bytes(b"written by `check`, to be removed at once")
         probe.unlink()
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
+        reason = in_system_words(error)
         return Finding(
             "Data directory",
             f"Nothing can be written to {folder}: {reason}.",
@@ -73,7 +74,7 @@ def _disk(settings: Settings) -> Finding:
         # A backup and the purge of other people's posts take the database's size once more.
         wanted = max(_LEAST_ROOM, 2 * _size(settings.database_file))
     except OSError as error:
-        return Finding("Disk", f"Its room cannot be told ({type(error).__name__}).", "Look at `data_directory`.")
+        return Finding("Disk", f"Its room cannot be told ({in_system_words(error)}).", "Look at `data_directory`.")
     if free < wanted:
         return Finding(
             "Disk",
@@ -126,7 +127,7 @@ def _backups(settings: Settings, now: float, running: Running) -> Finding:
         newest = max((path.stat().st_mtime for path in backups_folder(settings).glob("nightly-*.zip")), default=None)
     except OSError as error:
         return Finding(
-            "Backups", f"They cannot be looked at ({type(error).__name__}).", "Look at backups in `data_directory`."
+            "Backups", f"They cannot be looked at ({in_system_words(error)}).", "Look at backups in `data_directory`."
         )
     if newest is None:
         return Finding("Backups", f"There is none yet. {soon}")

@@ -45,7 +45,7 @@ from bot.store.datasets import MOST_KEPT, LeftOut, SourcePost
 from bot.store.posts import BlogRow
 from bot.store.purge import drop_vanished
 from bot.tumblr.npf import clean_text, read_answer, read_reblog_comment
-from bot.words import counted
+from bot.words import counted, in_system_words
 
 FEWEST_FOR_HOLDING_OUT = 50
 MOST_OF_ONE_BLOG = 0.8
@@ -393,7 +393,7 @@ def read_custom_prompts(path: Path) -> list[tuple[str, str]]:
         return []
     except OSError as error:
         raise NothingToDo(
-            f"{path.name} cannot be read ({type(error).__name__}).",
+            f"{path.name} cannot be read ({in_system_words(error)}).",
             "Correct `custom_prompts_file`, or the file's rights.",
         ) from None
     content = content.removeprefix(codecs.BOM_UTF8)  # Windows editors put it there

@@ -25,6 +25,7 @@ from bot.errors import BotError
 from bot.store import copies, exports
 from bot.store.database import Database, carry_through, newest_shape
 from bot.store.exports import ExportTable
+from bot.words import in_system_words
 
 FIELDS = "fields.txt"
 _WITHOUT_POSTS = frozenset({"decisions", "audit"})
@@ -55,7 +56,7 @@ async def write_export(database: Database, what: str, *, now: float) -> Export:
         return await carry_through(_write(database, what, path, now))
     except OSError as error:
         raise BotError(
-            f"The export cannot be written ({type(error).__name__}).",
+            f"The export cannot be written ({in_system_words(error)}).",
             "Make room on the disk of data_directory, or make that folder writable.",
         ) from error
 

@@ -35,6 +35,7 @@ from bot.store.database import Database, carry_through
 from bot.store.datasets import TRAINING_FILE_BEHIND, Part, WrittenFile
 from bot.store.facts import clear_mark, get_fact
 from bot.store.purge import drop_vanished
+from bot.words import in_system_words
 
 _Post = tuple[str, str]  # blog and id
 _P = ParamSpec("_P")
@@ -567,7 +568,7 @@ async def _writing(path: Path, work: Callable[_P, _T], *arguments: _P.args, **na
         return await asyncio.to_thread(work, *arguments, **named)
     except OSError as error:
         raise BotError(
-            f"{path.name} cannot be written ({type(error).__name__}), so it stays as it was, with what was removed.",
+            f"{path.name} cannot be written ({in_system_words(error)}), so it stays as it was, with what was removed.",
             "Make room on its disk, or make its folder writable; the bot tries again by itself.",
         ) from error
 
@@ -578,6 +579,6 @@ async def _reading(path: Path, work: Callable[[Path], _T]) -> _T:
         return await asyncio.to_thread(work, path)
     except OSError as error:
         raise BotError(
-            f"{path.name} cannot be read ({type(error).__name__}), so nobody can tell whether it was edited by hand.",
+            f"{path.name} cannot be read ({in_system_words(error)}), so nobody can tell whether it was edited by hand.",
             "Make it readable for the bot, or delete it: then it is written anew.",
         ) from error

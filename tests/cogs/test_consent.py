@@ -382,11 +382,11 @@ async def test_a_process_that_ended_before_the_file_was_written_writes_it_at_the
     with monkeypatch.context() as patch:
 
         def fails(*_: object) -> None:
-            raise PermissionError(13, "no")
+            raise PermissionError(13, "Permission denied")
 
         patch.setattr(training_file, "put_files", fails)
         text = await consent(world, "revoke", blog=NAME)
-        assert text.startswith("training_data.jsonl cannot be written (PermissionError)")
+        assert text.startswith("training_data.jsonl cannot be written (permission denied)")
     assert await count(world, "examples", world.tumblr.blogs[NAME]) == 0
     assert files_with(world) == [file.name]
     unfinished.write_text(MARK)
