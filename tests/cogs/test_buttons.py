@@ -352,7 +352,7 @@ async def test_a_press_on_a_draft_that_is_no_more_is_explained(small: World):
         assert "Draft 1 does not exist any more." in said(await small.owner.click(message, label=label))
     result = await small.owner.click(message, label="Edit")
     assert result.modal is None
-    assert "Draft 1 is gone." in said(result)
+    assert "Draft 1 cannot be edited: it is not here any more." in said(result)
 
 
 async def test_a_text_as_long_as_tumblr_takes_can_be_edited_in_parts(tmp_path: Path):
