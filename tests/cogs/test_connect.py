@@ -359,7 +359,9 @@ async def test_what_the_environment_sets_wins_later_and_is_said(fresh: World, mo
     text = said(await connect(fresh))
     assert "the variable TUMBLRBOT\\_TUMBLR\\_\\_OAUTH\\_TOKEN will win over this at the next start" in text
     assert "an-older-one" not in text
-    assert "the variable TUMBLRBOT\\_TUMBLR\\_\\_OAUTH\\_TOKEN" in said(await fresh.owner.slash(fresh.channel, "connect show"))
+    assert "the variable TUMBLRBOT\\_TUMBLR\\_\\_OAUTH\\_TOKEN" in said(
+        await fresh.owner.slash(fresh.channel, "connect show")
+    )
     monkeypatch.setenv("TUMBLRBOT_UPLOAD_BLOG_IDENTIFIER", "elsewhere")
     shown = await fresh.owner.slash(fresh.channel, "connect show")
     (blog,) = await own_blogs(fresh.app.database)
