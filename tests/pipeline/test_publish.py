@@ -76,7 +76,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, *, deadline: float = 0.5) -> AsyncGenerator[Desk, None]:
+async def open_desk(folder: Path, *, deadline: float = 1.5) -> AsyncGenerator[Desk, None]:
     async with open_bench(folder, deadline=deadline) as bench:
         watch = Watch()
         bench.service.clock = watch
@@ -352,7 +352,7 @@ async def test_the_quota_holds_for_every_draft(tmp_path: Path):
 
 
 async def test_stopping_the_bot_during_the_call_still_records_what_became_of_it(tmp_path: Path):
-    async with open_bench(tmp_path, deadline=0.5) as bench:
+    async with open_bench(tmp_path, deadline=1.5) as bench:
         draft_id = await approved(bench)
         bench.service.faults.schedule(Fault("POST", POST, "drip", act=True))
 
