@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bot import consent
@@ -15,7 +14,7 @@ from bot.account import TumblrAccount
 from bot.budget_watch import BudgetWatch
 from bot.comparison_desk import ComparisonDesk
 from bot.config import Settings, Use
-from bot.couriers import Courier, CourierPace, Couriers, keep_working
+from bot.couriers import Courier, Couriers, keep_working
 from bot.data_desk import DataDesk
 from bot.draft_desk import DraftDesk
 from bot.drafts import Person
@@ -27,7 +26,7 @@ from bot.language.endpoint import ModelService
 from bot.live_settings import LiveSettings
 from bot.model_services import ModelServices
 from bot.option_desk import OptionDesk
-from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER
+from bot.pace import Pace
 from bot.screening_desk import ScreeningDesk
 from bot.secret_desk import SecretDesk
 from bot.settings_watch import SettingsWatch
@@ -38,35 +37,9 @@ from bot.store import posts as post_store
 from bot.store.consents import Consent
 from bot.store.database import Database
 from bot.store.purge import Purged
-from bot.tumblr.quota import MINUTE_CALLS, Governor
+from bot.tumblr.quota import Governor
 from bot.voice_desk import VoiceDesk
 from bot.voice_register import VoiceRegister
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long the bot waits between looks, in seconds. The demo and the tests hurry."""
-
-    message_edit: float = 2.0
-    training_poll: float = 10.0
-    """Between looks at a training, and at the batches of a screening."""
-    reminder_look: float = 60.0
-    notice_look: float = 10.0
-    """Between looks for what the owner is to be told."""
-    settings_look: float = 3.0
-    """Between looks at config.toml, which somebody may edit."""
-    first_backup: float = 60.0
-    """After a start; by then whatever was under way goes on."""
-    first_check: float | None = 10.0
-    """After the client is ready; None: the bot does not look at itself."""
-    clock_look: float | None = 30.0
-    """Between looks at whether the clock was set; None: it is not looked at."""
-    look_after: tuple[float, ...] = LOOK_AFTER
-    retry_after: tuple[float, ...] = RETRY_AFTER
-    tumblr_deadline: float = 30.0
-    tumblr_retry: float = 1.0
-    tumblr_calls: int = MINUTE_CALLS
-    """How many calls to Tumblr a minute may have; a stand-in takes more."""
 
 
 class App:
@@ -199,14 +172,7 @@ class App:
         )
         self.watch = ShutdownWatch(*parts, settings=lambda: self.settings, clock=self.clock)
         self.budget_watch = BudgetWatch(self._database, settings=lambda: self.settings, clock=self.clock)
-        self.secrets = SecretDesk(
-            self._database,
-            self.live.path,
-            settings=lambda: self.settings,
-            use=self.live.use,
-            account=self.account,
-            clock=self.clock,
-        )
+        self.secrets = SecretDesk(self._database, self.live, account=self.account, clock=self.clock)
         await self.settings_watch.begin()
         self.options = OptionDesk(self._database, self.live, clock=self.clock)
         self.data = DataDesk(
@@ -265,9 +231,7 @@ class App:
             self._drafts,
             settings=lambda: self.settings,
             settings_path=self.live.path,
-            pace=CourierPace(
-                self.pace.look_after, self.pace.retry_after, self.pace.training_poll, self.pace.first_backup
-            ),
+            pace=self.pace,
             clock=self.clock,
         )
         # Each works once at the start: something may have been left over.

@@ -17,10 +17,11 @@ from bot.config import Settings
 from bot.draft_desk import DraftDesk
 from bot.errors import BotError
 from bot.jobs.background import report_unexpected
+from bot.pace import Pace
 from bot.pipeline.finetune import cancel_abandoned
 from bot.pipeline.generate import rewrite_replaced
 from bot.pipeline.moderate_batches import look_after_batches
-from bot.pipeline.publish import LOOK_AFTER, RETRY_AFTER, publish
+from bot.pipeline.publish import publish
 from bot.pipeline.remove import remove
 from bot.pipeline.retention import keep_retention
 from bot.stages import Stages
@@ -29,16 +30,6 @@ from bot.store.database import Database
 _log = logging.getLogger(__name__)
 _DAY = 86_400.0
 _REST = 300.0  # seconds after which a courier looks again by itself
-
-
-@dataclass(frozen=True, slots=True)
-class CourierPace:
-    """Seconds between looks; `first_backup` after a start."""
-
-    look_after: tuple[float, ...] = LOOK_AFTER
-    retry_after: tuple[float, ...] = RETRY_AFTER
-    training_poll: float = 10.0
-    first_backup: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +69,7 @@ class Couriers:
         *,
         settings: Callable[[], Settings],
         settings_path: Path,
-        pace: CourierPace,
+        pace: Pace,
         clock: Callable[[], float],
     ) -> None:
         self._database = database

@@ -123,8 +123,9 @@ class OptionDesk:
             if later and not await self._live.write_down(later):
                 names = " and ".join(f"`{name}`" for name in later)
                 raise OptionRefused(f"config.toml could not be written, and {names} needs that.", _UNCHANGED)
-        written = await self._live.write_down(new)
-        self._live.use({name: value for name, value in new.items() if name not in later})
+        now = {name: value for name, value in new.items() if name not in later}
+        written = not now or await self._live.write_down(now)
+        self._live.use(now)
         return await self._live.lasts(new, written=written)
 
     async def explain(self, name: str) -> Explained:

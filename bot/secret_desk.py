@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bot.account import TumblrAccount
 from bot.config import (
@@ -26,6 +25,7 @@ from bot.drafts import Person
 from bot.errors import ModelError, ModelUnauthorized, OptionRefused, SettingsError
 from bot.language.endpoint import Endpoint, ModelService
 from bot.language.models import find_model
+from bot.live_settings import LiveSettings
 from bot.store.audit import last_act, record
 from bot.store.database import Database
 
@@ -56,31 +56,27 @@ class SecretStanding:
 
 
 class SecretDesk:
-    """Secrets as the owner meets them. `use` puts values into force until the process ends."""
+    """Secrets as the owner meets them."""
 
     def __init__(
         self,
         database: Database,
-        path: Path,
+        live: LiveSettings,
         *,
-        settings: Callable[[], Settings],
-        use: Callable[[Mapping[str, object]], None],
         account: TumblrAccount,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
-        self._path = path
-        self._settings = settings
-        self._use = use
+        self._live = live
         self._account = account
         self._clock = clock
 
     async def standing(self, name: str) -> SecretStanding:
         """How a secret stands. Raises OptionRefused where there is no such one."""
         option = _find(name)
-        settings = self._settings()
+        settings = self._live.settings
         is_set = option_text(settings, option.name) == "set"
-        found = await asyncio.to_thread(places, settings, self._path, {})
+        found = await asyncio.to_thread(places, settings, self._live.path, {})
         last = await last_act(self._database, _REPLACED, option.name)
         return SecretStanding(
             option,
@@ -93,7 +89,7 @@ class SecretDesk:
     async def test(self, name: str) -> str:
         """Try a secret with a call that is free; returns what came of it. Raises OptionRefused for no such one."""
         option = _find(name)
-        settings = self._settings()
+        settings = self._live.settings
         if option_text(settings, option.name) != "set":
             return f"{option.name} is not set."
         if option.section == "discord":
@@ -126,7 +122,7 @@ class SecretDesk:
         except SettingsError as error:
             raise OptionRefused(" ".join(error.problems), _UNCHANGED) from None
         try:
-            tried = await _tried(with_options(self._settings(), parsed), option.name)
+            tried = await _tried(with_options(self._live.settings, parsed), option.name)
         except ModelUnauthorized as error:
             raise OptionRefused(error.sentence, _UNCHANGED) from None
         except ModelError as error:
@@ -134,10 +130,10 @@ class SecretDesk:
         try:
             async with self._database.write() as connection:
                 await record(connection, person, _REPLACED, option.name, now=self._clock(), after=SECRETS_FILE)
-                await asyncio.to_thread(write_secrets, self._settings().data_directory, {option.name: value})
+                await asyncio.to_thread(write_secrets, self._live.settings.data_directory, {option.name: value})
         except SettingsError as error:
             raise OptionRefused(" ".join(error.problems), _UNCHANGED) from None
-        self._use(parsed)
+        self._live.use(parsed)
         elsewhere = await asyncio.to_thread(secrets_elsewhere, [option.name])
         overruled = "".join(
             f" At the next start {place} wins over this: change it there." for place in elsewhere.values()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot.config.nesting import renamed
 from bot.config.wording import plain
+from bot.words import in_system_words
 
 
 def read_toml(path: Path, problems: list[str]) -> dict[str, object]:
@@ -20,7 +21,7 @@ def read_toml(path: Path, problems: list[str]) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        problems.append(f"{path.name} cannot be read: {reason(error)}.")
+        problems.append(f"{path.name} cannot be read: {in_system_words(error)}.")
         return {}
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -36,10 +37,6 @@ def read_toml(path: Path, problems: list[str]) -> dict[str, object]:
 def decode(content: bytes) -> str:
     # Windows editors put a mark at the start that TOML does not know.
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
-
-
-def reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()
 
 
 def replace_file(path: Path, old: bytes, text: str, *, mode: int | None = None) -> None:

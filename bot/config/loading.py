@@ -15,13 +15,14 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
 )
 
-from bot.config.files import read_toml, reason
+from bot.config.files import read_toml
 from bot.config.model import PREFIX, Settings
 from bot.config.nesting import names_in, nest, setting_at, value_at
 from bot.config.options import SECRETS_DIRECTORY, SECRETS_FILE, options, secret_places
 from bot.config.secrets_file import kept_secrets, read_secrets_file
 from bot.config.wording import named, plain, problems_of, suggestion
 from bot.errors import SettingsError
+from bot.words import in_system_words
 
 logger = logging.getLogger(__name__)
 
@@ -199,14 +200,14 @@ def _read_secret_files(directory: Path, problems: list[str]) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        problems.append(f"The secrets folder cannot be read: {reason(error)}.")
+        problems.append(f"The secrets folder cannot be read: {in_system_words(error)}.")
         return {}
     files: dict[str, str] = {}
     for path in paths:
         try:
             files[path.name] = path.read_text("utf-8").strip()
         except OSError as error:
-            problems.append(f"The secret {plain(path.name)} cannot be read: {reason(error)}.")
+            problems.append(f"The secret {plain(path.name)} cannot be read: {in_system_words(error)}.")
         except UnicodeDecodeError:
             problems.append(f"The secret {plain(path.name)} cannot be read: it is not UTF-8 text.")
     return files

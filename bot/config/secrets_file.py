@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from bot.config.files import decode, is_open_to_others, reason, replace_file
+from bot.config.files import decode, is_open_to_others, replace_file
 from bot.config.kinds import read_secret
 from bot.config.nesting import names_in, value_at
 from bot.config.options import SECRETS_FILE, options, sections
 from bot.config.wording import comment, named, suggestion
 from bot.errors import SettingsError
+from bot.words import in_system_words
 
 logger = logging.getLogger(__name__)
 _SECRETS_HEADING = """\
@@ -69,7 +70,7 @@ def _write(path: Path, values: Mapping[str, str | None]) -> None:
         elif is_open_to_others(path):
             path.chmod(_PRIVATE)
     except OSError as error:
-        raise SettingsError((f"{path} cannot be written: {reason(error)}.",)) from None
+        raise SettingsError((f"{path} cannot be written: {in_system_words(error)}.",)) from None
 
 
 def _is_key(value: str) -> bool:
@@ -118,7 +119,7 @@ def read_secrets_file(path: Path, problems: list[str]) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        problems.append(f"{path} cannot be read: {reason(error)}.")
+        problems.append(f"{path} cannot be read: {in_system_words(error)}.")
         return {}
     except UnicodeDecodeError:
         problems.append(f"{path} cannot be read: it is not UTF-8 text.")

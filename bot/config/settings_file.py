@@ -15,13 +15,14 @@ from pydantic_settings import (
     InitSettingsSource,
 )
 
-from bot.config.files import decode, read_toml, reason, replace_file
+from bot.config.files import decode, read_toml, replace_file
 from bot.config.loading import build
 from bot.config.model import Settings
 from bot.config.nesting import RENAMED, names_in, nest, renamed, setting_at, value_at
 from bot.config.options import Option, as_toml, options, secret_places, sections, toml
 from bot.config.wording import comment, named, problems_of, suggestion
 from bot.errors import SettingsError
+from bot.words import in_system_words
 
 logger = logging.getLogger(__name__)
 _HEADING = """\
@@ -74,7 +75,7 @@ def ensure_file(path: Path) -> bool:
     try:
         replace_file(path, content, changed)
     except OSError as error:
-        logger.warning("%s cannot be brought up to date: %s.", path.name, reason(error))
+        logger.warning("%s cannot be brought up to date: %s.", path.name, in_system_words(error))
         return False
     return True
 
@@ -136,7 +137,7 @@ def write_options(path: Path, values: Mapping[str, object]) -> tuple[str, ...]:
         if changed != text:
             replace_file(path, content, changed)
     except OSError as error:
-        raise SettingsError((f"{path.name} cannot be written: {reason(error)}.",)) from None
+        raise SettingsError((f"{path.name} cannot be written: {in_system_words(error)}.",)) from None
     return tuple(name for name in values if _fingerprint(value_at(written, name)) != _fingerprint(new[name]))
 
 
