@@ -158,6 +158,7 @@ class App:
             settings=lambda: self.settings,
             remember=self.live.remember,
             poll_seconds=self.pace.training_poll,
+            settle_seconds=self.pace.training_settle,
             clock=self.clock,
         )
         parts = self._database, self._services, self._voices

@@ -114,8 +114,13 @@ class Couriers:
         if await rewrite_replaced(self._database, self._stages.desk):
             self._stages.drafts_changed.set()
 
-    async def cancel_trainings(self) -> None:
-        await cancel_abandoned(self._database, self._stages.voices.trainer_of, clock=self._clock)
+    async def cancel_trainings(self) -> float | None:
+        return await cancel_abandoned(
+            self._database,
+            self._stages.voices.trainer_of,
+            settle_seconds=self._pace.training_settle,
+            clock=self._clock,
+        )
 
     async def end_batches(self) -> float | None:
         if not self._stages.can_screen:

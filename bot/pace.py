@@ -15,6 +15,8 @@ class Pace:
     message_edit: float = 2.0
     training_poll: float = 10.0
     """Between looks at a training, and at the batches of a screening."""
+    training_settle: float = 60.0
+    """For so long a service may still act on a call of a training that it did not answer."""
     reminder_look: float = 60.0
     notice_look: float = 10.0
     """Between looks for what the owner is to be told."""

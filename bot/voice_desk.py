@@ -55,6 +55,7 @@ class VoiceDesk:
         settings: Callable[[], Settings],
         remember: Callable[[Mapping[str, object]], Awaitable[bool]],
         poll_seconds: float,
+        settle_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -62,6 +63,7 @@ class VoiceDesk:
         self._settings = settings
         self._remember = remember
         self._poll_seconds = poll_seconds
+        self._settle_seconds = settle_seconds
         self._clock = clock
 
     # --- writing ----------------------------------------------------------------------------------------------
@@ -187,6 +189,7 @@ class VoiceDesk:
             settings.budget.monthly_limit,
             on_success,
             self._poll_seconds,
+            self._settle_seconds,
             self._clock,
             settings.budget.caps,
         )

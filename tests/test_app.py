@@ -42,6 +42,7 @@ KEEPER = Person(1, "keeper")
 PACE = Pace(
     message_edit=0.05,
     training_poll=0.02,
+    training_settle=0.05,
     look_after=(0.0, 0.05),
     retry_after=(0.02,),
     tumblr_deadline=5.0,

@@ -114,6 +114,7 @@ async def open_tower(folder: Path, **changes: Any) -> AsyncGenerator[Tower]:
             settings=lambda: tower.settings,
             remember=remember,
             poll_seconds=1.0,
+            settle_seconds=1.0,
             clock=lambda: tower.at,
         )
         tower = Tower(room, settings, None, services, desk, 0.0)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PACE = Pace(
     message_edit=0.7,
     training_poll=0.7,
+    training_settle=3.0,
     first_check=None,
     clock_look=None,
     look_after=(0.0, 2.0, 5.0),

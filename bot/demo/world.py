@@ -32,6 +32,7 @@ GUILD_ID = 900000000000000001
 HURRIED = Pace(
     message_edit=0.2,
     training_poll=0.2,
+    training_settle=0.3,
     first_check=None,
     clock_look=None,
     look_after=(0.0, 0.3, 0.6),

@@ -35,6 +35,7 @@ from bot.voices.protocol import Material, Pausable, Trainer
 _log = logging.getLogger(__name__)
 _PURPOSE = "fine-tuning"
 LIMIT = "the service's limit"
+LATE = "what the service may still make of a call whose answer was lost"
 _TRIES = 3  # of a step that begins something
 _PATIENCE = 20  # polls in a row that may fail before we give up watching (the training itself goes on)
 _SLOWEST = 6.0  # times the usual pause between looks, where nothing changes
@@ -48,7 +49,8 @@ class Course:
     """Everything that a training needs, whichever service it goes to.
 
     `token_price` is the owner's own, in US dollars for a million tokens; None takes what is known of the model.
-    `on_success` is told once the voice is stored, so that config.toml can follow.
+    `on_success` is told once the voice is stored, so that config.toml can follow. For `settle_seconds` a service may
+    still act on a call that it did not answer: so long nothing is looked for, and nothing is created anew.
     """
 
     database: Database
@@ -58,6 +60,7 @@ class Course:
     monthly_limit: float
     on_success: Callable[[Training], Awaitable[None]]
     poll_seconds: float = 10.0
+    settle_seconds: float = 60.0
     clock: Callable[[], float] = time.time
     caps: Caps = NO_CAPS
 
@@ -125,6 +128,8 @@ async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: 
     training = await voices.training_of_job(database, job_id)
     is_set_aside = await spending.open_entry(database, job_id, _PURPOSE) is not None
     is_to_pay = training is None or training.state in {TrainingState.PREPARING, TrainingState.UPLOADED}
+    # A run whose beginning was refused gave its money back: what is set aside still was left by one that was cut off.
+    was_cut_off = training is not None and is_set_aside
     async with database.write() as connection:
         if is_to_pay and not is_set_aside:
             # A job that somebody began elsewhere is being paid already: what it cost is written down at its end.
@@ -146,9 +151,8 @@ async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: 
         if training.failure is not None and not training.state.is_final:  # a person lets it go on
             training = replace(training, failure=None, error=None)
             await voices.save_training(connection, training, now=course.clock())
-    # A run whose beginning was refused gave its money back: what is set aside still was left by one that was cut off.
-    may_be_begun = training.state is TrainingState.UPLOADED and is_set_aside
-    return _Run(course, dataset, training, may_be_begun)
+    may_be_begun = training.state is TrainingState.UPLOADED and was_cut_off
+    return _Run(course, dataset, training, may_be_begun=may_be_begun, is_unsettled=was_cut_off)
 
 
 # --- the steps ------------------------------------------------------------------------------------------------
@@ -163,6 +167,8 @@ class _Run:
     training: Training
     may_be_begun: bool
     """Whether an earlier try may have begun it at the service without our knowing."""
+    is_unsettled: bool
+    """Whether the service may be acting at this moment on a call whose answer was lost."""
 
     async def upload(self) -> AsyncGenerator[Progress]:
         """Upload what is not uploaded yet."""
@@ -203,7 +209,7 @@ class _Run:
             try:
                 polled = await self.course.trainer.poll(self.training)
             except ModelRateLimited as limit:
-                async for waiting in self._waited(limit, self.watching()):
+                async for waiting in self._waited(limit.retry_after, LIMIT, self.watching()):
                     yield waiting
                 continue
             except ModelUnavailable as error:
@@ -227,11 +233,16 @@ class _Run:
     ) -> AsyncGenerator[Progress]:
         """Take a step that looks for what an earlier try left behind before it creates anything.
 
-        Otherwise a training could go on at the service, and be paid for, that nobody here knows of. A limit of the
-        service is waited for where everybody can see it.
+        Otherwise a training could go on at the service, and be paid for, that nobody here knows of. A look right after
+        a lost answer would be too early: what it does not find may be created a moment later, and then twice. That
+        time, and a limit of the service, is waited for where everybody can see it.
         """
         tries = 0
         while True:
+            if self.is_unsettled:
+                async for waiting in self._waited(self.course.settle_seconds, LATE, shown()):
+                    yield waiting
+                self.is_unsettled = False
             task = asyncio.ensure_future(step())
             try:
                 while not task.done():
@@ -239,15 +250,15 @@ class _Run:
                     await asyncio.wait({task}, timeout=_SHOW_UPLOAD)
                 self.training = await _stored(self.course, task.result())
             except ModelRateLimited as limit:
-                async for waiting in self._waited(limit, shown()):
+                async for waiting in self._waited(limit.retry_after, LIMIT, shown()):
                     yield waiting
             except ModelUnavailable as error:
                 self.may_be_begun = self.training.state is TrainingState.UPLOADED
+                self.is_unsettled = True
                 tries += 1
                 if tries >= _TRIES:
                     raise
                 _log.warning("A step of the training failed, and is taken again: %s", error)
-                await asyncio.sleep(self.course.poll_seconds)
             else:
                 return
             finally:
@@ -255,9 +266,9 @@ class _Run:
                     task.cancel()
                     await asyncio.wait({task})
 
-    def _waited(self, limit: ModelRateLimited, progress: Progress) -> AsyncIterator[Progress]:
+    def _waited(self, seconds: float, reason: str, progress: Progress) -> AsyncIterator[Progress]:
         clock = self.course.clock
-        return wait_until(clock() + limit.retry_after, LIMIT, progress, clock=clock)
+        return wait_until(clock() + seconds, reason, progress, clock=clock)
 
 
 @dataclass(slots=True)
@@ -408,18 +419,32 @@ def _failed(training: Training) -> TrainingFailed:
 
 
 async def cancel_abandoned(
-    database: Database, trainer_for: Callable[[Training], Trainer], *, clock: Callable[[], float] = time.time
-) -> None:
-    """Cancel at the service what a person has stopped here: their press of *Stop* is the recorded act."""
-    for training in await voices.abandoned_trainings(database):
+    database: Database,
+    trainer_for: Callable[[Training], Trainer],
+    *,
+    settle_seconds: float,
+    clock: Callable[[], float] = time.time,
+) -> float | None:
+    """Cancel at the service what a person has stopped here: their press of *Stop* is the recorded act.
+
+    One that was stopped over the very call that begins it may come to be a moment later: it is looked for until
+    `settle_seconds` after the stop. Returns when to look again (unix seconds), or None.
+    """
+    due: float | None = None
+    for training, stopped_at in await voices.abandoned_trainings(database):
         try:
             ended = await trainer_for(training).cancel(training)
         except (ModelError, NothingToDo) as error:
             # The next look tries again; it must not keep those after it from being cancelled.
             _log.warning("Training %d could not be cancelled at the service: %s", training.id, error)
             continue
+        settled_at = stopped_at + settle_seconds
+        if training.state is TrainingState.UPLOADED and ended.service_job_id is None and clock() < settled_at:
+            due = settled_at if due is None else min(due, settled_at)
+            continue
         await store_cancelled(database, ended, now=clock())
         _log.info("Training %d was cancelled at the service, as asked.", training.id)
+    return due
 
 
 async def store_cancelled(database: Database, training: Training, *, now: float) -> None:

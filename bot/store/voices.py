@@ -305,14 +305,15 @@ async def get_training(database: Database, training_id: int) -> Training | None:
     return found[0] if found else None
 
 
-async def abandoned_trainings(database: Database) -> list[Training]:
-    """Trainings that go on at the service although a person has stopped the job that began them."""
-    return await _trainings(
-        database,
-        "state IN ('preparing', 'uploaded', 'running')"
-        " AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = trainings.job_id AND j.state = 'cancelled')",
-        (),
-    )
+async def abandoned_trainings(database: Database) -> list[tuple[Training, float]]:
+    """Trainings that may go on at the service although a person has stopped their job, and when that was (unix)."""
+    async with database.read() as connection:
+        rows = await connection.execute_fetchall(
+            "SELECT trainings.*, jobs.finished_at AS stopped_at FROM trainings JOIN jobs ON jobs.id = trainings.job_id"
+            " WHERE trainings.state IN ('preparing', 'uploaded', 'running') AND jobs.state = 'cancelled'"
+            " ORDER BY trainings.id"
+        )
+    return [(_training(row), row["stopped_at"]) for row in rows]
 
 
 # --- the rows -------------------------------------------------------------------------------------------------

@@ -146,13 +146,15 @@ class FineTuned:
         return replace(training, service_state=job.status)
 
     async def delete_files(self, training: Training) -> Training:
-        """Delete what was uploaded; what is gone already is fine.
+        """Delete what was uploaded, including a file that a crash kept us from noting down; what is gone is fine.
 
         Raises:
             ModelError: the service refused, or did not answer usefully.
         """
-        for file_id in filter(None, (training.file_id, training.held_out_file_id)):
-            await tuning.delete_file(self._service, file_id)
+        for file_id, part in ((training.file_id, "training"), (training.held_out_file_id, "held-out")):
+            there = file_id or await tuning.find_file(self._service, training.file_name(part))
+            if there is not None:
+                await tuning.delete_file(self._service, there)
         return replace(training, files_deleted=True)
 
 

@@ -15,18 +15,22 @@ from bot.demo.openai_wire import read_form
 from bot.language.prices import chat_cost
 
 BASE_MODEL = "gpt-4.1-mini-2025-04-14"
+LATE = 0.02
+"""Seconds, for `Mishap.late`."""
 
 
 @dataclass(frozen=True)
 class Mishap:
     """What becomes of one call. `acts` says that the service did as it was asked all the same.
 
-    `how`: answer (with `status` and `body`), cut, half, hang, kill (the bot's process dies over it).
+    `how`: answer (with `status` and `body`), cut, half, hang, kill (the bot's process dies over it). `late` is how
+    many seconds after nobody waits for the answer any more the service does it.
     """
 
     name: str
     how: str
     acts: bool = False
+    late: float = 0.0
     status: int = 200
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -43,12 +47,16 @@ def refusal(status: int, code: str | None = None, message: str = "No.") -> Misha
 MISHAPS = [
     Mishap("killed before", "kill"),
     Mishap("killed after", "kill", acts=True),
+    Mishap("killed, then done", "kill", late=LATE),
     Mishap("cut before", "cut"),
     Mishap("cut after", "cut", acts=True),
+    Mishap("cut, then done", "cut", late=LATE),
     Mishap("half an answer", "half", acts=True),
     Mishap("silent", "hang"),
     Mishap("silent after", "hang", acts=True),
+    Mishap("silent, then done", "hang", late=LATE),
     Mishap("503 before", "answer", status=503),
+    Mishap("504, then done", "answer", late=LATE, status=504),
     Mishap("504 after", "answer", acts=True, status=504),
     Mishap("nonsense before", "answer", body=[1, {"id": 3}]),
     Mishap("nonsense after", "answer", acts=True, body={"data": 7}),
@@ -149,6 +157,8 @@ class ScriptedService:
             return web.json_response(body, status=status)
         body = self._act(request, raw)[1] if mishap.acts else mishap.body
         if mishap.how == "answer":
+            if mishap.late:
+                self._act_late(request, raw, mishap.late)
             shown = mishap.body
             text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
             return web.Response(
@@ -162,11 +172,22 @@ class ScriptedService:
             await answer.write(data[: len(data) // 2])
         if mishap.how == "kill":
             self.killed.set()
-        if mishap.how in {"kill", "hang"}:
-            await released.wait()
+        while mishap.how in {"kill", "hang"} and not released.is_set() and request.transport is not None:
+            await asyncio.sleep(0.001)  # until whoever asked is gone
+        if mishap.late:
+            self._act_late(request, raw, mishap.late)
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
+
+    def _act_late(self, request: web.Request, raw: bytes, seconds: float) -> None:
+        script = self.script
+
+        def act() -> None:
+            if self.script is script:
+                self._act(request, raw)
+
+        asyncio.get_running_loop().call_later(seconds, act)
 
     def _act(self, request: web.Request, raw: bytes) -> tuple[int, object]:
         match request.path.removeprefix("/v1/").split("/"):

@@ -82,6 +82,7 @@ class Room:
             monthly_limit=limit,
             on_success=remember,
             poll_seconds=poll_seconds,
+            settle_seconds=0.05,
         )
         return finetune(course, job_id=self.job_id, service_job_id=service_job_id)
 
@@ -226,13 +227,13 @@ async def test_a_stopped_job_is_cancelled_at_the_service(tmp_path: Path):
                 break
         await stage.aclose()
         trainer = FineTuned(room.service)
-        await cancel_abandoned(room.database, lambda _: trainer)
+        await cancel_abandoned(room.database, lambda _: trainer, settle_seconds=0.0)
         assert room.calls("POST", "/v1/fine_tuning/jobs") == 1
         assert not [r for r in room.openai.requests if r.path.endswith("/cancel")], "nobody pressed Stop"
         async with room.database.write() as connection:
             await jobs.finish_job(connection, room.job_id, JobState.CANCELLED, progress=None, error=None, now=1.0)
-        await cancel_abandoned(room.database, lambda _: trainer)
-        await cancel_abandoned(room.database, lambda _: trainer)
+        await cancel_abandoned(room.database, lambda _: trainer, settle_seconds=0.0)
+        await cancel_abandoned(room.database, lambda _: trainer, settle_seconds=0.0)
         assert len([r for r in room.openai.requests if r.path.endswith("/cancel")]) == 1
 
 

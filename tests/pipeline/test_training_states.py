@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from bot.errors import (
 from bot.examples import Example
 from bot.language import tuning
 from bot.language.endpoint import Endpoint, ModelService
+from bot.pipeline.finetune import LATE as LATE_WORDS
 from bot.pipeline.finetune import Course, cancel_abandoned, finetune
 from bot.progress import Progress
 from bot.store import datasets, jobs, voices
@@ -41,12 +42,13 @@ from bot.training import Failure, Offer, Training, TrainingState, VoiceKind
 from bot.voice_desk import VoiceDesk
 from bot.voices.fine_tuned import FineTuned
 from tests.audit import newest_acts
-from tests.pipeline.scripted_training import BASE_MODEL, MISHAPS, Mishap, Script, ScriptedService, refusal
+from tests.pipeline.scripted_training import BASE_MODEL, LATE, MISHAPS, Mishap, Script, ScriptedService, refusal
 
 PRICE = 5.0
 TOKENS = 12 * 20 * 2  # as the dataset below is, in two epochs
 ESTIMATE = TOKENS * PRICE / 1_000_000
 MOST_LIVES = 60
+SETTLE = 3 * LATE
 PARTS = ["held-out", "training"]
 UNKNOWN = "a status of next year"
 GOING_ON = ["validating_files", "queued", "running", "pausing", "paused", "resuming", UNKNOWN, ""]
@@ -126,6 +128,7 @@ class Room:
             monthly_limit=self.limit,
             on_success=remember,
             poll_seconds=poll_seconds,
+            settle_seconds=SETTLE,
             clock=self.now,
         )
         return finetune(course, job_id=self.job_id)
@@ -363,6 +366,30 @@ async def test_each_file_is_known_before_the_next_goes_up(room: Room, acted: boo
     await room.live()
     assert room.uploaded() == PARTS
     assert (await room.training()).held_out_file_id == "file-1"
+
+
+@pytest.mark.parametrize("lost", ["cut", "hang", "kill", "answer"])
+@pytest.mark.parametrize(("before", "what"), [(1, "training"), (3, "held-out"), (7, "job")])
+async def test_what_the_service_does_late_is_not_asked_for_again(room: Room, before: int, what: str, lost: str):
+    """A look right after a lost answer finds nothing, and is no reason to ask again."""
+    late = Mishap("late", lost, late=LATE, status=504)
+    await room.begin(Script(mishaps=[*[None] * before, late]))
+    seen: list[Progress] = []
+    ended: BaseException | None = None
+    for _ in range(2 if lost == "kill" else 1):
+        ended = await room.live(stage=_noted(room.stage(), seen))
+    assert ended is None
+    assert (room.uploaded(), len(room.scripted.jobs)) == (PARTS, 1)
+    creating = {"job": room.scripted.made("POST", "/jobs")}.get(what, room.scripted.made("POST", "/files") - 1)
+    assert creating == 1
+    assert [progress.waiting_for for progress in seen if progress.waiting_for] == [LATE_WORDS]
+
+
+async def _noted(stage: AsyncIterator[Progress], seen: list[Progress]) -> AsyncIterator[Progress]:
+    async with aclosing(stage) as steps:  # type: ignore[type-var]
+        async for progress in steps:
+            seen.append(progress)
+            yield progress
 
 
 async def test_a_death_before_the_end_is_told_tells_it_again(room: Room):
@@ -626,19 +653,29 @@ def test_every_kind_of_failure_is_reached():
 
 
 @pytest.mark.parametrize("call", range(12))
-@pytest.mark.parametrize("acted", [False, True])
-async def test_stopped_over_any_call_it_is_cancelled_and_its_money_is_right(room: Room, call: int, acted: bool):
-    await room.begin(Script(statuses=["running"], end={}, mishaps=[*[None] * call, Mishap("stop", "kill", acts=acted)]))
+@pytest.mark.parametrize("done", ["before", "never", "late"])
+async def test_stopped_over_any_call_it_is_cancelled_and_its_money_is_right(room: Room, call: int, done: str):
+    late = 0.2 if done == "late" else 0.0
+    stop = Mishap("stop", "kill", acts=done == "before", late=late)
+    await room.begin(Script(statuses=["running"], end={}, mishaps=[*[None] * call, stop]))
     await room.live()
     async with room.database.write() as connection:
-        await jobs.finish_job(connection, room.job_id, JobState.CANCELLED, progress=None, error=None, now=1.0)
-    for _ in range(2):
-        await cancel_abandoned(room.database, lambda _: FineTuned(room.service))
+        await jobs.finish_job(connection, room.job_id, JobState.CANCELLED, progress=None, error=None, now=room.now())
+    while (due := await cancelled(room, settle_seconds=0.4)) is not None:
+        await asyncio.sleep(due - room.now())
+    await asyncio.sleep(late)  # what was not looked for long enough is there now
     assert (await room.training()).state is TrainingState.CANCELLED
     assert room.scripted.made("POST", "/cancel") == len(room.scripted.jobs)
     assert [job["status"] for job in room.scripted.jobs] in ([], ["cancelled"])
     # Nobody tells what it has cost by then: it goes on counting in full.
     assert [spent for _, spent in await room.ledger()] == [None if room.scripted.jobs else 0.0]
+
+
+async def cancelled(room: Room, settle_seconds: float = 0.0) -> float | None:
+    """One look at what was stopped; when the next one is due."""
+    return await cancel_abandoned(
+        room.database, lambda _: FineTuned(room.service), settle_seconds=settle_seconds, clock=room.now
+    )
 
 
 class Services:
@@ -662,6 +699,7 @@ def desk_of(room: Room) -> VoiceDesk:
         settings=Settings,
         remember=remember,
         poll_seconds=0.0,
+        settle_seconds=0.0,
         clock=lambda: 5.0,
     )
 
@@ -700,9 +738,9 @@ async def test_a_stop_that_the_service_does_not_answer_is_tried_again(room: Room
     async with room.database.write() as connection:
         await jobs.finish_job(connection, room.job_id, JobState.CANCELLED, progress=None, error=None, now=1.0)
     room.scripted.add_mishaps(refusal(401))
-    await cancel_abandoned(room.database, lambda _: FineTuned(room.service))
+    await cancelled(room)
     assert (await room.training()).state is TrainingState.RUNNING
-    await cancel_abandoned(room.database, lambda _: FineTuned(room.service))
+    await cancelled(room)
     assert (await room.training()).state is TrainingState.CANCELLED
 
 

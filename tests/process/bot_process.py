@@ -22,6 +22,7 @@ from bot.store.removals import open_removals
 PACE = Pace(
     message_edit=0.1,
     training_poll=0.1,
+    training_settle=0.2,
     look_after=(0.0, 0.2, 0.4),
     retry_after=(0.1, 0.2),
     tumblr_deadline=5.0,

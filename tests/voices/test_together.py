@@ -274,7 +274,7 @@ async def test_the_stage_makes_it_the_active_voice_at_the_price_that_together_te
     async def remember(training: Training) -> None:
         told.append(training)
 
-    course = Course(database, bench.trainer, offer, None, 20.0, remember, poll_seconds=0.05)
+    course = Course(database, bench.trainer, offer, None, 20.0, remember, poll_seconds=0.05, settle_seconds=0.05)
     seen = [progress async for progress in finetune(course, job_id=job.id)]
     assert seen[-1].line == "Done: the new voice is active."
     (made,) = bench.together.state.jobs.values()
