@@ -91,7 +91,7 @@ class JobDesk:
         """Do the same again: what was refused halfway goes on from there, what is over begins anew.
 
         Raises:
-            NothingToDo: there is no such training, or it has given a voice.
+            NothingToDo: there is no such training, it has given a voice, or it was begun elsewhere and is over.
             JobAlreadyRunning: a training is under way.
         """
         training = await self._stages.voices.training_of(job_id)
@@ -102,6 +102,11 @@ class JobDesk:
         offer = await voices.get_offer(self._database, offer_id)
         if offer is None:
             raise NothingToDo("This offer is gone.", "Use /finetune to see one that holds.")
+        if training.state.is_final and offer.service_job_id:
+            raise NothingToDo(
+                "This training was begun elsewhere, and is over.",
+                "Use /finetune to train; it shows first what that costs.",
+            )
         if training.state.is_final:
             return await self._submit_training(offer, person, channel_id)
         reopened = await self._reopen(job_id, person, "retry training")
@@ -200,7 +205,9 @@ class JobDesk:
                 "start training",
                 f"dataset {offer.dataset_id}",
                 now=self._clock(),
-                after=f"{offer.model}, {offer.epochs} epochs, about {offer.cost:.2f} dollars",
+                after=f"follow {offer.service_job_id}"
+                if offer.service_job_id
+                else f"{offer.model}, {offer.epochs} epochs, about {offer.cost:.2f} dollars",
             )
 
         return await self._runner.submit(

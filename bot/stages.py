@@ -100,8 +100,8 @@ class Stages:
         offer = await voices.get_offer(self.database, int(str(job.parameters["offer_id"])))
         if offer is None:
             raise NothingToDo("What was to be trained is gone.", "Use /finetune again.")
-        course = self.voices.course(offer, self.voices.follow_success)
-        async for progress in finetune(course, job_id=job.id, service_job_id=self.settings().job_id or None):
+        course = self.voices.course(offer)
+        async for progress in finetune(course, job_id=job.id):
             yield progress
         self.voice_made.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -63,6 +64,15 @@ class Remedy(StrEnum):
     SCREEN_STRICTER = "screen_stricter"
     FILTER_WORDS = "filter_words"
     FEWER_POSTS = "fewer_posts"
+
+
+_LINE = re.compile(r"\b(?:line|example)\s{0,2}#?(\d{1,7})\b", re.IGNORECASE)
+
+
+def line_named(said: str) -> int | None:
+    """Which line of a file a service's words are about, counted from 1; None where they name none."""
+    found = _LINE.search(said)
+    return int(found[1]) if found else None
 
 
 REMEDIES: dict[Failure, tuple[Remedy, ...]] = {
@@ -149,6 +159,8 @@ class Offer:
     suffix: str
     activate: bool
     cost: float
+    service_job_id: str = ""
+    """A job at the service that is followed instead of beginning one, as `job_id` asks; mostly ""."""
     job_id: int | None = None
     """The job that a press of *Start training* began."""
 

@@ -11,16 +11,16 @@ from datetime import date
 from bot.config import Settings
 from bot.drafts import Person
 from bot.errors import ModelError, ModelRefused, NothingToDo
-from bot.examples import Dataset
+from bot.examples import Dataset, Example
 from bot.language.models import describe_model
 from bot.language.prices import Estimate, training_price
 from bot.model_services import ModelServices
 from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost, store_cancelled
-from bot.store import jobs, spending, voices
+from bot.store import datasets, jobs, spending, voices
 from bot.store.audit import record
 from bot.store.database import Database
 from bot.store.spending import Standing
-from bot.training import Offer, Training, TrainingState, Voice, VoiceKind
+from bot.training import Failure, Offer, Training, TrainingState, Voice, VoiceKind, line_named
 from bot.voices.kinds import KINDS, api_of, kind_of
 from bot.voices.protocol import Pausable, Trainer, Writer
 from bot.voices.register import Automatic, as_it_writes, untrained_voice, voice_for_writing
@@ -36,8 +36,6 @@ class Terms:
 
     offer: Offer
     dataset: Dataset
-    service_job_id: str
-    """A job at the service that is followed instead of beginning one, as `job_id` asks; mostly ""."""
     price: str
     """Where the price comes from, in words."""
     shutdown_date: date | None
@@ -156,6 +154,7 @@ class VoiceDesk:
             suffix=suffix or "",
             activate=activate,
             cost=estimated_cost(dataset, model, epochs, own_price),
+            service_job_id=settings.job_id,
         )
         now = self._clock()
         async with self._database.write() as connection:
@@ -163,7 +162,6 @@ class VoiceDesk:
         return Terms(
             offer,
             dataset,
-            settings.job_id,
             _price_in_words(model, own_price),
             await self._shutdown_date(model, base_url),
             await spending.standing(self._database, settings.budget.monthly_limit, settings.budget.caps, now),
@@ -178,7 +176,7 @@ class VoiceDesk:
             _log.info("The service did not tell when %s ends (%s).", model, type(error).__name__)
             return None
 
-    def course(self, offer: Offer, on_success: Callable[[Training], Awaitable[None]]) -> Course:
+    def course(self, offer: Offer) -> Course:
         """What the stage needs to train as offered. Raises NothingToDo where no service is set at its address."""
         settings = self._settings()
         return Course(
@@ -187,7 +185,7 @@ class VoiceDesk:
             offer,
             settings.training_price(offer.model),
             settings.budget.monthly_limit,
-            on_success,
+            self._follow_end,
             self._poll_seconds,
             self._settle_seconds,
             self._clock,
@@ -251,13 +249,28 @@ class VoiceDesk:
             raise NothingToDo("Nothing of this training is here any more.", "Use /finetune to begin one.")
         return training
 
-    async def follow_success(self, training: Training) -> None:
-        """config.toml follows a training that succeeded, as it did in tumblrbot."""
-        # No job is under way any more; and the service may have gone through the examples more or less often.
-        values: dict[str, object] = {"job_id": "", "expected_epochs": training.epochs}
-        if training.activate:
-            values["fine_tuned_model"] = training.fine_tuned_model or ""
-        await self._remember(values)  # the voice is in the register, which is what counts
+    async def named_example(self, training: Training) -> tuple[int, Example] | None:
+        """The line that the service found wrong, counted from 1, with the example in it; None where it names none."""
+        line = line_named(training.error or "")
+        if line is None or training.failure is not Failure.BAD_FILE:
+            return None
+        is_held_out = "validation" in (training.error or "").lower()
+        read = datasets.held_out_examples if is_held_out else datasets.training_examples
+        found = (await read(self._database, training.dataset_id))[line - 1 : line]
+        return (line, found[0]) if found else None
+
+    async def _follow_end(self, training: Training) -> None:
+        """config.toml follows a training that is over, as it did in tumblrbot."""
+        values: dict[str, object] = {}
+        if training.service_job_id is not None and training.service_job_id == self._settings().job_id:
+            values["job_id"] = ""  # it is under way no more
+        if training.state is TrainingState.SUCCEEDED:
+            # The service may have gone through the examples more or less often than it was asked to.
+            values["expected_epochs"] = training.epochs
+            if training.activate:
+                values["fine_tuned_model"] = training.fine_tuned_model or ""
+        if values:
+            await self._remember(values)  # the voice is in the register, which is what counts
 
 
 def _price_in_words(model: str, own_price: float | None) -> str:

@@ -296,7 +296,6 @@ async def test_config_toml_follows_a_new_model_and_keeps_the_rest(tmp_path: Path
         text = house.config.read_text()
         written = tomllib.loads(text)
         assert written["fine_tuned_model"] == voice.model == house.app.settings.fine_tuned_model
-        assert written["job_id"] == "", "no job is under way any more"
         for comment in ("# mine, do not touch", "# four is enough", "# the first one", "# the server"):
             assert comment in text
         assert written["expected_epochs"] == 1, "as the service used them"

@@ -49,7 +49,7 @@ class Course:
     """Everything that a training needs, whichever service it goes to.
 
     `token_price` is the owner's own, in US dollars for a million tokens; None takes what is known of the model.
-    `on_success` is told once the voice is stored, so that config.toml can follow. For `settle_seconds` a service may
+    `on_end` is told once the outcome is stored, so that config.toml can follow. For `settle_seconds` a service may
     still act on a call that it did not answer: so long nothing is looked for, and nothing is created anew.
     """
 
@@ -58,7 +58,7 @@ class Course:
     offer: Offer
     token_price: float | None
     monthly_limit: float
-    on_success: Callable[[Training], Awaitable[None]]
+    on_end: Callable[[Training], Awaitable[None]]
     poll_seconds: float = 10.0
     settle_seconds: float = 60.0
     clock: Callable[[], float] = time.time
@@ -93,10 +93,8 @@ async def dataset_to_train(database: Database, dataset_id: int | None = None) ->
     return dataset
 
 
-async def finetune(course: Course, *, job_id: int, service_job_id: str | None = None) -> AsyncIterator[Progress]:
-    """Train on a dataset. A resumed job repeats neither an upload nor the service's job.
-
-    `service_job_id` is a job that is under way at the service already: it is only followed.
+async def finetune(course: Course, *, job_id: int) -> AsyncIterator[Progress]:
+    """Train on a dataset, or follow what trains already. A resumed job repeats neither an upload nor the service's job.
 
     Raises:
         NothingToDo: the dataset has gone.
@@ -109,7 +107,7 @@ async def finetune(course: Course, *, job_id: int, service_job_id: str | None = 
     dataset = await datasets.get_dataset(database, course.offer.dataset_id)
     if dataset is None:
         raise NothingToDo(f"Dataset {course.offer.dataset_id} does not exist.", "Use /examples first.")
-    run = await _begun(course, dataset, job_id, service_job_id)
+    run = await _begun(course, dataset, job_id)
     try:
         for steps in (run.upload(), run.begin(), run.follow()):
             async with aclosing(steps):
@@ -122,7 +120,7 @@ async def finetune(course: Course, *, job_id: int, service_job_id: str | None = 
         yield progress
 
 
-async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: str | None) -> _Run:
+async def _begun(course: Course, dataset: Dataset, job_id: int) -> _Run:
     """The job's training as it goes on, with money set aside for what is not begun at the service yet."""
     database, offer = course.database, course.offer
     training = await voices.training_of_job(database, job_id)
@@ -133,21 +131,19 @@ async def _begun(course: Course, dataset: Dataset, job_id: int, service_job_id: 
     async with database.write() as connection:
         if is_to_pay and not is_set_aside:
             # A job that somebody began elsewhere is being paid already: what it cost is written down at its end.
-            dollars = 0.0 if service_job_id else estimated_cost(dataset, offer.model, offer.epochs, course.token_price)
+            cost = estimated_cost(dataset, offer.model, offer.epochs, course.token_price)
             await spending.reserve(
                 connection,
                 purpose=_PURPOSE,
                 job_id=job_id,
                 model=offer.model,
-                dollars=dollars,
+                dollars=0.0 if offer.service_job_id else cost,
                 limit=course.monthly_limit,
                 now=course.clock(),
                 caps=course.caps,
             )
         if training is None:
-            training = await voices.add_training(
-                connection, offer, job_id=job_id, service_job_id=service_job_id, now=course.clock()
-            )
+            training = await voices.add_training(connection, offer, job_id=job_id, now=course.clock())
         if training.failure is not None and not training.state.is_final:  # a person lets it go on
             training = replace(training, failure=None, error=None)
             await voices.save_training(connection, training, now=course.clock())
@@ -340,6 +336,7 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
         cost = estimated_cost(dataset, training.base_model, training.epochs, course.token_price)
     if training.state is not TrainingState.SUCCEEDED or training.fine_tuned_model is None:
         await _concluded(course, training, cost if trained else 0.0, trained or 0)
+        await course.on_end(training)
         await _take_back(course, training)
         yield _watching(training, dataset, course)
         raise _failed(training)
@@ -361,7 +358,7 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
     # Everything the service said is stored before anything is shown.
     is_new = await voices.voice_of_training(course.database, training.id) is None
     await _concluded(course, training, cost, trained or 0, voice if is_new else None)
-    await course.on_success(training)
+    await course.on_end(training)
     facts = [("Voice", voice.name), ("Model", training.fine_tuned_model), ("Cost", f"about ${cost:.2f}")]
     if trained is not None:
         facts.append(("Trained", f"{trained:,} tokens"))

@@ -166,8 +166,8 @@ async def records(database: Database) -> dict[int, Record]:
 async def add_offer(connection: aiosqlite.Connection, offer: Offer, *, now: float) -> int:
     """Keep what is shown to a person before a training (its own id is ignored). Returns its number."""
     cursor = await connection.execute(
-        "INSERT INTO training_offers (created_at, kind, dataset_id, base_url, model, epochs, suffix, activate, cost)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO training_offers (created_at, kind, dataset_id, base_url, model, epochs, suffix, activate, cost,"
+        " service_job_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             now,
             offer.kind,
@@ -178,6 +178,7 @@ async def add_offer(connection: aiosqlite.Connection, offer: Offer, *, now: floa
             offer.suffix,
             offer.activate,
             offer.cost,
+            offer.service_job_id,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
@@ -187,7 +188,7 @@ async def add_offer(connection: aiosqlite.Connection, offer: Offer, *, now: floa
 async def get_offer(database: Database, offer_id: int) -> Offer | None:
     async with database.read() as connection:
         rows = await connection.execute_fetchall(
-            "SELECT id, kind, dataset_id, base_url, model, epochs, suffix, activate, cost, job_id"
+            "SELECT id, kind, dataset_id, base_url, model, epochs, suffix, activate, cost, service_job_id, job_id"
             " FROM training_offers WHERE id = ?",
             (offer_id,),
         )
@@ -202,6 +203,7 @@ async def get_offer(database: Database, offer_id: int) -> Offer | None:
             suffix=row["suffix"],
             activate=bool(row["activate"]),
             cost=row["cost"],
+            service_job_id=row["service_job_id"],
             job_id=row["job_id"],
         )
     return None
@@ -212,15 +214,9 @@ async def take_offer(connection: aiosqlite.Connection, offer_id: int, job_id: in
     await connection.execute("UPDATE training_offers SET job_id = ? WHERE id = ?", (job_id, offer_id))
 
 
-async def add_training(
-    connection: aiosqlite.Connection,
-    offer: Offer,
-    *,
-    job_id: int,
-    service_job_id: str | None,
-    now: float,
-) -> Training:
+async def add_training(connection: aiosqlite.Connection, offer: Offer, *, job_id: int, now: float) -> Training:
     """Begin a training on our side, or take over one that runs at the service already."""
+    service_job_id = offer.service_job_id or None
     state = TrainingState.RUNNING if service_job_id else TrainingState.PREPARING
     cursor = await connection.execute(
         "INSERT INTO trainings (job_id, dataset_id, base_url, base_model, epochs, state, service_job_id, created_at,"

@@ -25,6 +25,7 @@ from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.screening_buttons import Place, Press, ScreeningButton
 
 _LONGEST_NUMBER = 10
+_EXAMPLE = 400  # characters of an example that are shown
 
 
 class Rest(StrEnum):
@@ -181,7 +182,17 @@ async def training_result(app: App, job: Job, picture: bytes | None) -> Result |
     if training.has_files and training.state is not TrainingState.RUNNING:
         view.add_item(TrainingButton(job.id, Files.DELETE))
         lines.append("Files of this training are still at the service. Delete them, if you do not mean to go on.")
-    return Result(lines=lines, picture=picture, view=view)
+    return Result(lines, await _wrong_line(app, training), picture, view)
+
+
+async def _wrong_line(app: App, training: Training) -> list[tuple[str, str, bool]]:
+    """The example that the service found wrong in the file, where it names a line."""
+    named = await app.voices.named_example(training)
+    if named is None:
+        return []
+    line, example = named
+    whose = "a custom prompt" if example.post_id is None else f"post {foreign(example.post_id)}"
+    return [(f"Line {line:,} of the file, from {whose}", cut(foreign(cut(example.assistant, _EXAMPLE)), 900), False)]
 
 
 def _remedies(job: Job, training: Training) -> tuple[Remedy, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import discord
 
 from bot.client import Client
+from bot.config import BudgetSettings
 from bot.language.endpoint import service_name
 from bot.voice_desk import Terms
 from bot.words import counted
@@ -50,21 +51,30 @@ def _render(terms: Terms, screening: str, interaction: discord.Interaction[Clien
         ("Service", foreign(service), True),
         ("Model", f"{foreign(offer.model)}; {ends}", True),
         ("Training", f"{dataset.tokens:,} tokens × {counted(offer.epochs, 'epoch')}", True),
-        ("Cost", f"about {money(offer.cost, budget)}, an estimate, at {terms.price}", True),
+        ("Cost", _cost(terms, budget), True),
         ("Budget", left_for_run(terms.money, budget), True),
     ]
     if offer.suffix:
         fields.append(("Suffix", foreign(offer.suffix), True))
     if not offer.activate:
         fields.append(("Afterwards", "the voice that writes now goes on writing", True))
-    notes = run_notes(offer.cost, terms.money, budget, "it will not be begun.")
-    fields += [("Please note", note, False) for note in notes]
+    if not offer.service_job_id:
+        notes = run_notes(offer.cost, terms.money, budget, "it will not be begun.")
+        fields += [("Please note", note, False) for note in notes]
     return embed(
-        title=f"Train a voice on dataset {dataset.id}?",
-        description=_what_the_button_does(terms.service_job_id, service),
+        title=f"Follow the job {foreign(offer.service_job_id)}?"
+        if offer.service_job_id
+        else f"Train a voice on dataset {dataset.id}?",
+        description=_what_the_button_does(offer.service_job_id, service),
         fields=fields,
         footer=f"{_CLOSING if service == 'OpenAI' else ''} /generate works without training.".strip(),
     )
+
+
+def _cost(terms: Terms, budget: BudgetSettings) -> str:
+    if terms.offer.service_job_id:
+        return "what the service says at its end; whoever began it is paying for it already"
+    return f"about {money(terms.offer.cost, budget)}, an estimate, at {terms.price}"
 
 
 def _what_the_button_does(job_id: str, service: str) -> str:

@@ -14,7 +14,9 @@ from simcord.actors import MemberActor
 from bot.config import Settings
 from bot.demo.faults import Fault
 from bot.demo.world import World, describe
-from bot.store import spending, voices
+from bot.examples import training_line
+from bot.language import tuning
+from bot.store import datasets, spending, voices
 from bot.training import TrainingApi, VoiceKind
 from tests.audit import newest_acts
 from tests.cogs.acts import (
@@ -381,7 +383,67 @@ async def test_no_credit_says_where_to_look(small: World):
 async def test_a_bad_file_is_named_with_its_line(small: World):
     shown = await failed(small, "invalid_training_file", "The file is invalid. Line 7 must have an assistant message.")
     assert "could not train on the file" in line(shown)
-    assert "Line 7" in line(shown)
+    seventh = (await datasets.training_examples(small.app.database, 1))[6]
+    assert f"Line 7 of the file, from post {seventh.post_id}: {seventh.assistant}" in describe(shown)
+
+
+@pytest.mark.parametrize("message", ["Line 99 is wrong.", "The file is no JSON.", "Line 0 is empty."])
+async def test_a_line_that_is_not_there_is_not_shown(small: World, message: str):
+    assert "of the file" not in describe(await failed(small, "invalid_training_file", message))
+
+
+# --- a job that somebody began elsewhere --------------------------------------------------------------------------
+
+
+async def begun_elsewhere(world: World) -> str:
+    """A job that nobody here began, named in config.toml as `job_id`."""
+    await up_to(world, "examples")
+    service = world.app.stages.services.use("fine_tuning")
+    content = "".join(training_line("You write.", "Write.", f"night {n}.") + "\n" for n in range(12)).encode()
+    file_id = await tuning.upload_training_file(service, "by-hand.jsonl", content)
+    job = await tuning.create_job(
+        service, training_file=file_id, model="gpt-4.1-mini-2025-04-14", suffix="mine", epochs=1, marker="by hand"
+    )
+    await world.app.live.remember({"job_id": job.id})
+    return job.id
+
+
+def config(world: World) -> dict[str, Any]:
+    return tomllib.loads((world.directory / "config.toml").read_text())
+
+
+async def test_a_job_begun_elsewhere_is_followed_and_forgotten_at_its_end(small: World):
+    job_id = await begun_elsewhere(small)
+    offer = await offered(small)
+    text = describe(offer.message)
+    assert f"Follow the job {job_id}?" in text
+    assert "whoever began it is paying for it already" in text
+    # What was shown is what a press does, whatever config.toml says by then.
+    await small.app.live.remember({"job_id": ""})
+    await small.owner.click(offer, label="Start training")
+    assert line(await outcome(small, "finetune")) == "Done: the new voice is active."
+    assert len(calls(small.openai.requests, "POST", "/v1/files")) == 1
+    assert len(calls(small.openai.requests, "POST", "/v1/fine_tuning/jobs")) == 1
+    assert config(small)["job_id"] == ""
+    assert config(small)["fine_tuned_model"].startswith("ft:gpt-4.1-mini")
+
+
+async def test_a_job_begun_elsewhere_that_fails_is_forgotten_and_not_begun_by_a_retry(small: World):
+    small.openai.fail_training_with = ("exceeded_quota", "No.")
+    await begun_elsewhere(small)
+    shown = await stage(small, "finetune")
+    assert config(small)["job_id"] == ""
+    assert "Use /finetune to train" in said(await small.owner.click(shown, label="Retry as is"))
+    assert len(calls(small.openai.requests, "POST", "/v1/fine_tuning/jobs")) == 1
+
+
+async def test_another_job_that_is_set_meanwhile_stays_set(small: World):
+    await up_to(small, "examples")
+    offer = await offered(small)
+    await small.app.live.remember({"job_id": "ftjob-of-somebody"})
+    await small.owner.click(offer, label="Start training")
+    await outcome(small, "finetune")
+    assert config(small)["job_id"] == "ftjob-of-somebody"
 
 
 # --- money --------------------------------------------------------------------------------------------------------

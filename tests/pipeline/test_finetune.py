@@ -66,7 +66,6 @@ class Room:
         self,
         *,
         limit: float = 20.0,
-        service_job_id: str | None = None,
         trainer: Trainer | None = None,
         poll_seconds: float = 0.05,
         **offer: Any,
@@ -80,11 +79,11 @@ class Room:
             self.offer(**offer),
             token_price=5.0,
             monthly_limit=limit,
-            on_success=remember,
+            on_end=remember,
             poll_seconds=poll_seconds,
             settle_seconds=0.05,
         )
-        return finetune(course, job_id=self.job_id, service_job_id=service_job_id)
+        return finetune(course, job_id=self.job_id)
 
     def calls(self, method: str, path: str) -> int:
         return sum(r.method == method and r.path == path for r in self.openai.requests)

@@ -126,7 +126,7 @@ class Room:
             offer,
             token_price=self.price,
             monthly_limit=self.limit,
-            on_success=remember,
+            on_end=remember,
             poll_seconds=poll_seconds,
             settle_seconds=SETTLE,
             clock=self.now,
