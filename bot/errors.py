@@ -307,7 +307,7 @@ class TrainingNotAvailable(ModelForbidden):
 
 
 class ModelQuotaExhausted(ModelError):
-    """429 `insufficient_quota`: no credit left. Waiting does not help."""
+    """429 `insufficient_quota` and its like: no credit left, or a limit of money reached. Waiting does not help."""
 
 
 class ModelRateLimited(ModelError):

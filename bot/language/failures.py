@@ -46,7 +46,33 @@ _TOO_LONG = (
     "context length of only",  # LM Studio
 )
 _CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_quota"})
+_BALANCE = ("There is no credit left at", "Add credit on the billing page there, then try again.")
+_OWN_LIMIT = (
+    "A spending limit that was set is reached at",
+    "Raise it on the limits page there, or wait for next month.",
+)
+_THEIR_LIMIT = (
+    "The account has used what it may use in a month at",
+    "The limits page there says how to get more; else wait for next month.",
+)
+NO_MONEY: Mapping[str, tuple[str, str]] = {
+    "insufficient_quota": (
+        "There is no credit left at",
+        "Add credit or raise the spending limit there, then try again.",
+    ),
+    "exceeded_quota": _BALANCE,
+    "credit_balance_exhausted": _BALANCE,
+    "billing_not_active": ("There is no billing set up at", "Set it up on the billing page there, then try again."),
+    "billing_hard_limit_reached": _OWN_LIMIT,
+    "organization_spend_limit_exceeded": _OWN_LIMIT,
+    "project_spend_limit_exceeded": _OWN_LIMIT,
+    "organization_usage_limit_exceeded": _THEIR_LIMIT,
+}
+"""The codes with which services say that somebody has to pay: what is wrong, and where to look.
+
+The last three and `credit_balance_exhausted` are those of OpenAI's help article 6614457 (November 2026). They come with
+status 429, like a rate limit, and waiting does not help against them.
+"""
 _SECRETS = (
     re.compile(r"\b(?:bearer|basic)\s+[^\s\"',;]+", re.IGNORECASE),
     re.compile(r"\b(?:sk|pk|rk|ak|hf|gsk|xai|nvapi|key|api[-_]?key)[-_=:][^\s\"',;]{4,}", re.IGNORECASE),
@@ -124,10 +150,9 @@ def _explain_status(error: openai.APIStatusError, service: str) -> ModelError:
             f"{service} takes no fine-tuning jobs from this organisation.",
             "Write with few-shot instead, which needs no training, or name another service under [openai.fine_tuning].",
         )
-    if status == HTTPStatus.PAYMENT_REQUIRED or code in _NO_CREDIT:
-        return ModelQuotaExhausted(
-            f"There is no credit left at {service}.", "Add credit or raise the spending limit there, then try again."
-        )
+    if status == HTTPStatus.PAYMENT_REQUIRED or code in NO_MONEY:
+        what, next_step = NO_MONEY.get(code or "", NO_MONEY["insufficient_quota"])
+        return ModelQuotaExhausted(f"{what} {service}.", next_step)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = _retry_after(error.response.headers)
         return ModelRateLimited(
@@ -172,7 +197,7 @@ def _explain_refusal(error: openai.APIStatusError, service: str, code: str | Non
 def _code(error: openai.APIStatusError) -> str | None:
     """The service's code, or its type when that is what tells (some services give only a type)."""
     for value in (error.code, error.type):
-        if isinstance(value, str) and value in _NO_CREDIT:
+        if isinstance(value, str) and value in NO_MONEY:
             return value
     return error.code if error.code is not None and _CODE.fullmatch(error.code) else None
 

@@ -35,10 +35,12 @@ from bot.voices.protocol import Material, Pausable, Trainer
 _log = logging.getLogger(__name__)
 _PURPOSE = "fine-tuning"
 LIMIT = "the service's limit"
-LATE = "what the service may still make of a call whose answer was lost"
+AWAY = "the service, which does not answer"
+UNSETTLED = "what the service may still make of a call whose answer was lost"
 _TRIES = 3  # of a step that begins something
-_PATIENCE = 20  # polls in a row that may fail before we give up watching (the training itself goes on)
+_PATIENCE = 86_400.0  # seconds without an answer before we give up watching (the training itself goes on)
 _SLOWEST = 6.0  # times the usual pause between looks, where nothing changes
+_RAREST = 60.0  # the same, where the service does not answer
 _SLOWER = 1.5
 _SHOW_UPLOAD = 0.5  # seconds between two looks at an upload
 _EVENTS_SHOWN = 3
@@ -195,13 +197,17 @@ class _Run:
                 yield progress
 
     async def follow(self) -> AsyncGenerator[Progress]:
-        """Look at the training until it is over; less often while nothing changes."""
-        failures = 0
+        """Look at the training until it is over; less often while nothing changes, or while the service is away."""
         pause = self.course.poll_seconds
-        longest = pause * _SLOWEST
+        longest, rarest = pause * _SLOWEST, pause * _RAREST
+        away_since: float | None = None
         while not self.training.state.is_final:
-            yield self.watching()
-            await asyncio.sleep(pause)
+            if away_since is None:
+                yield self.watching()
+                await asyncio.sleep(pause)
+            else:
+                async for waiting in self._waited(pause, AWAY, self.watching()):
+                    yield waiting
             try:
                 polled = await self.course.trainer.poll(self.training)
             except ModelRateLimited as limit:
@@ -209,14 +215,15 @@ class _Run:
                     yield waiting
                 continue
             except ModelUnavailable as error:
-                failures += 1
-                if failures >= _PATIENCE:
+                now = self.course.clock()
+                if away_since is None:
+                    away_since = now
+                    _log.warning("Training %d is asked about again until it is told of: %s", self.training.id, error)
+                if now - away_since >= _PATIENCE:
                     raise
-                name = type(error).__name__
-                _log.warning("Asking about training %d failed (%s), will ask again.", self.training.id, name)
-                pause = min(pause * _SLOWER, longest)
+                pause = min(pause * _SLOWER, rarest)
                 continue
-            failures = 0
+            away_since = None
             pause = self.course.poll_seconds if polled != self.training else min(pause * _SLOWER, longest)
             # What a training ended with is stored together with what comes of it.
             self.training = polled if polled.state.is_final else await _stored(self.course, polled)
@@ -236,7 +243,7 @@ class _Run:
         tries = 0
         while True:
             if self.is_unsettled:
-                async for waiting in self._waited(self.course.settle_seconds, LATE, shown()):
+                async for waiting in self._waited(self.course.settle_seconds, UNSETTLED, shown()):
                     yield waiting
                 self.is_unsettled = False
             task = asyncio.ensure_future(step())

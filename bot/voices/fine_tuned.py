@@ -12,12 +12,12 @@ from bot.errors import ModelRefused
 from bot.examples import Dataset, Example, training_line
 from bot.language import tuning
 from bot.language.endpoint import ModelService
+from bot.language.failures import NO_MONEY
 from bot.training import Failure, Training, TrainingState
 from bot.voices.protocol import Material, Sent
 
 _CHECK_BROKEN = re.compile(r"error while running.{0,80}(?:moderation|eval|safety|check)", re.DOTALL)
 _UNSAFE = re.compile(r"moderation system|usage policies|safety evaluation|blocked by .{0,40}(?:moderation|safety)")
-_NO_CREDIT = frozenset({"exceeded_quota", "insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 
 class FineTuned:
@@ -178,7 +178,7 @@ def _why(job: tuning.TuningJob, log: tuning.Log) -> tuple[Failure, str]:
         return Failure.UNSAFE, said
     if code.startswith("invalid_"):  # an open set: invalid_training_file, invalid_n_examples, …
         return Failure.BAD_FILE, said
-    if code in _NO_CREDIT:
+    if code in NO_MONEY:
         return Failure.NO_CREDIT, said
     return Failure.OTHER, f"{said} ({code})" if code and code not in said else said
 

@@ -65,6 +65,24 @@ def test_a_quote_is_one_short_line_without_the_key(before, after):
 
 
 @pytest.mark.parametrize(
+    ("code", "kind", "sentence", "where"),
+    [
+        ("insufficient_quota", "insufficient_quota", "no credit left", "Add credit or raise the spending limit"),
+        (None, "insufficient_quota", "no credit left", "Add credit or raise the spending limit"),
+        ("credit_balance_exhausted", "insufficient_quota", "no credit left", "billing page"),
+        ("organization_spend_limit_exceeded", "insufficient_quota", "A spending limit that was set", "limits page"),
+        ("project_spend_limit_exceeded", "tokens", "A spending limit that was set", "limits page"),
+        ("organization_usage_limit_exceeded", None, "what it may use in a month", "limits page"),
+    ],
+)
+async def test_who_has_to_pay_is_told_where(service, server, code, kind, sentence, where):
+    server.then = status(429, {"error": {"message": "No.", "type": kind, "code": code}})
+    with pytest.raises(errors.ModelQuotaExhausted, match=sentence) as caught:
+        await tuning.get_job(service, "ftjob-1")
+    assert where in caught.value.next_step
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),

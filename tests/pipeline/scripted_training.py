@@ -131,6 +131,9 @@ class ScriptedService:
     def add_mishaps(self, *mishaps: Mishap | None) -> None:
         self._mishaps += mishaps
 
+    def clear_mishaps(self) -> None:
+        self._mishaps.clear()
+
     async def start(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._answer)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,7 @@ from bot.errors import (
 from bot.examples import Example
 from bot.language import tuning
 from bot.language.endpoint import Endpoint, ModelService
-from bot.pipeline.finetune import LATE as LATE_WORDS
-from bot.pipeline.finetune import Course, cancel_abandoned, finetune
+from bot.pipeline.finetune import AWAY, UNSETTLED, Course, cancel_abandoned, finetune
 from bot.progress import Progress
 from bot.store import datasets, jobs, voices
 from bot.store.database import Database
@@ -382,7 +382,7 @@ async def test_what_the_service_does_late_is_not_asked_for_again(room: Room, bef
     assert (room.uploaded(), len(room.scripted.jobs)) == (PARTS, 1)
     creating = {"job": room.scripted.made("POST", "/jobs")}.get(what, room.scripted.made("POST", "/files") - 1)
     assert creating == 1
-    assert [progress.waiting_for for progress in seen if progress.waiting_for] == [LATE_WORDS]
+    assert [progress.waiting_for for progress in seen if progress.waiting_for] == [UNSETTLED]
 
 
 async def _noted(stage: AsyncIterator[Progress], seen: list[Progress]) -> AsyncIterator[Progress]:
@@ -748,14 +748,15 @@ async def test_a_stop_that_the_service_does_not_answer_is_tried_again(room: Room
 
 
 @pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between two looks, which take no time here."""
+def naps(room: Room, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between two looks, which take no time here but by the bot's clock."""
     taken: list[float] = []
     sleep = asyncio.sleep
 
     async def nap(seconds: float, result: object = None) -> object:
-        if seconds >= 10.0:
+        if seconds >= 1.0:
             taken.append(seconds)
+            room.shift += seconds
             seconds = 0.0
         return await sleep(seconds, result)
 
@@ -772,18 +773,32 @@ async def test_looks_become_rare_while_nothing_changes_and_news_bring_them_back(
     assert naps == pytest.approx([10.0, *growing, *growing[:3]])
 
 
-async def test_a_service_that_is_away_is_asked_again_less_and_less_often_and_not_for_ever(
-    room: Room, naps: list[float]
-):
+@pytest.mark.usefixtures("naps")
+async def test_a_service_that_is_away_for_hours_is_asked_again_less_and_less_often(room: Room):
+    """Whoever hosts the bot may have no network for a night: nobody should have to press a button for that."""
     away = Mishap("503", "answer", status=503)
-    await room.begin(Script(mishaps=[*[None] * 8, *[away] * 4 * 19, *[None] * 2, *[away] * 4 * 20]))
+    await room.begin(Script(mishaps=[*[None] * 8, *[away] * 4 * 60]))
+    began = room.now()
+    seen = [progress async for progress in room.stage(poll_seconds=10.0)]
+    assert room.now() - began > 8 * 3600
+    waits = [p.wait_until - q.wait_until for q, p in pairwise(seen) if p.waiting_for and q.waiting_for]
+    assert waits[:3] == pytest.approx([22.5, 33.75, 50.625], abs=3.0)
+    assert max(waits) == pytest.approx(600.0, abs=3.0)
+    assert {progress.waiting_for for progress in seen} == {None, AWAY}
+    assert (await room.training()).state is TrainingState.SUCCEEDED
+
+
+@pytest.mark.usefixtures("naps")
+async def test_after_a_day_without_an_answer_nobody_waits_any_more(room: Room):
+    away = Mishap("503", "answer", status=503)
+    await room.begin(Script(mishaps=[*[None] * 8, *[away] * 4 * 200]))
+    began = room.now()
     with pytest.raises(ModelUnavailable):
         async for _ in room.stage(poll_seconds=10.0):
             pass
-    assert naps[:4] == pytest.approx([10.0, 15.0, 22.5, 33.75])
-    assert max(naps) == 60.0
-    assert len(naps) == 19 + 1 + 20
+    assert 86_400 <= room.now() - began < 86_400 + 3_600
     assert [spent for _, spent in await room.ledger()] == [None], "it goes on at the service"
+    room.scripted.clear_mishaps()
     assert await room.live() is None
     assert len(room.scripted.jobs) == 1
 
