@@ -159,6 +159,7 @@ DECIDING = {
 """Each sentence under "Deciding", and the tests that fail when it stops being true."""
 
 TRAINING, WRITING = "tests/cogs/test_training.py", "tests/pipeline/test_writing.py"
+STATES, REGISTER = "tests/pipeline/test_training_states.py", "tests/cogs/test_voices.py"
 VOICES = {
     "Never a dead end.": [(TRAINING, "test_a_service_that_trains_nobody_leads_to_few_shot")],
     "Where a service trains nothing for your account, the bot says so, deletes what it has uploaded there, and writes with "
@@ -180,6 +181,29 @@ VOICES = {
         (TRAINING, "test_delete_uploaded_files_is_asked_and_done_by_a_press"),
         (TRAINING, "test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name"),
         ("tests/cogs/test_commands.py", "test_finetune_shows_the_price_and_spends_nothing_before_the_press"),
+    ],
+    "Trained once.": [(STATES, "test_whatever_happens_there_is_one_upload_one_job_and_the_outcome_of_the_last_status")],
+    "Whatever is cut off and whenever the bot is killed, each file of a training is uploaded once and one job is begun.": [
+        (STATES, "test_whatever_happens_there_is_one_upload_one_job_and_the_outcome_of_the_last_status"),
+        ("tests/process/test_training_kills.py", "test_a_training_survives_kills"),
+    ],
+    "A call whose answer was lost is not made again before the service has had a minute to act on it.": [
+        (STATES, "test_what_the_service_does_late_is_not_asked_for_again")
+    ],
+    "A service that does not answer while it trains is asked again for a day.": [
+        (STATES, "test_a_service_that_is_away_for_hours_is_asked_again_less_and_less_often"),
+        (STATES, "test_after_a_day_without_an_answer_nobody_waits_any_more"),
+    ],
+    "To and fro.": [(REGISTER, "test_use_goes_to_a_trained_voice_and_back_to_any_earlier_one")],
+    "A voice keeps the messages it was trained with, and an earlier one writes again with one command.": [
+        ("tests/voices/test_register.py", "test_a_trained_voice_is_asked_with_the_words_it_was_trained_with"),
+        (REGISTER, "test_use_goes_to_a_trained_voice_and_back_to_any_earlier_one"),
+    ],
+    "The owner is told 60, 14 and 2 days before the model of the voice that writes stops, and what to do.": [
+        (REGISTER, "test_the_owner_is_told_in_the_channel_when_the_voice_stops")
+    ],
+    "Two voices are compared without anybody knowing whose text is whose before the verdict.": [
+        (REGISTER, "test_two_voices_are_judged_blind")
     ],
     "Few-shot.": [("tests/voices/test_few_shot.py", "test_the_blogs_own_posts_are_shown_after_the_instructions")],
     "The prompt shows real posts, never held-out ones: a part that stays the same, so that a service with a cache charges "
