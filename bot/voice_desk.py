@@ -21,7 +21,7 @@ from bot.store.audit import record
 from bot.store.database import Database
 from bot.store.spending import Standing
 from bot.training import Failure, Offer, Training, TrainingState, Voice, VoiceKind, line_named
-from bot.voices.kinds import KINDS, api_of, kind_of
+from bot.voices.kinds import KINDS, api_of, kind_of, writes_at_once
 from bot.voices.protocol import Pausable, Trainer, Writer
 from bot.voices.register import Automatic, as_it_writes, untrained_voice, voice_for_writing
 
@@ -190,7 +190,11 @@ class VoiceDesk:
             self._settle_seconds,
             self._clock,
             settings.budget.caps,
+            self._writes_at_once(offer.base_url),
         )
+
+    def _writes_at_once(self, base_url: str) -> bool:
+        return writes_at_once(api_of(base_url, self._settings().openai.fine_tuning.api))
 
     async def rest(self, job_id: int, person: Person, *, resume: bool) -> None:
         """Let a training rest at its service, or go on.
@@ -267,7 +271,7 @@ class VoiceDesk:
         if training.state is TrainingState.SUCCEEDED:
             # The service may have gone through the examples more or less often than it was asked to.
             values["expected_epochs"] = training.epochs
-            if training.activate:
+            if training.activate and self._writes_at_once(training.base_url):
                 values["fine_tuned_model"] = training.fine_tuned_model or ""
         if values:
             await self._remember(values)  # the voice is in the register, which is what counts

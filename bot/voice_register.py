@@ -194,11 +194,16 @@ class VoiceRegister:
             await record(connection, person, "bring back voice", _named(voice), now=self._clock(), before="retired")
         return replace(voice, retired_at=None)
 
-    async def add(self, model: str, kind: VoiceKind | None, name: str | None, person: Person) -> tuple[Voice, bool]:
+    async def add(
+        self, model: str, kind: VoiceKind | None, name: str | None, person: Person, *, like: str | None = None
+    ) -> tuple[Voice, bool]:
         """Register a model that was made elsewhere. Returns the voice, and whether its service says that it has it.
 
+        It is asked with the messages of the voice `like`, whose training it comes from, or else with the settings'.
+
         Raises:
-            NothingToDo: the service says that it has no such model, it is a voice already, or there is no key.
+            NothingToDo: the service says that it has no such model, it is a voice already, there is no key, or there is
+                no voice `like`.
             ModelUnauthorized: the service does not take the key.
         """
         settings = self._settings()
@@ -213,6 +218,7 @@ class VoiceRegister:
             if known.is_retired:
                 step = f"/voices retire voice:{known.id} bring_back:true brings it back."
             raise NothingToDo(f"This model is voice {known.id} already.", step)
+        twin = await self.find(like) if like else None
         card = await self._look_up(base_url, model)
         now = self._clock()
         voice = Voice(
@@ -221,13 +227,13 @@ class VoiceRegister:
             name=_name(name or model),
             model=model,
             base_url=base_url,
-            dataset_id=None,
-            developer_message=settings.developer_message,
-            user_message=settings.user_message,
+            dataset_id=twin.dataset_id if twin else None,
+            developer_message=(twin or settings).developer_message,
+            user_message=(twin or settings).user_message,
             cost=0.0,
             active=False,
             created_at=now,
-            settings=(("Added", f"by {person.name}"),),
+            settings=(*(twin.settings if twin else ()), ("Added", f"by {person.name}")),
             shutdown_date=card.shutdown_date if card else None,
         )
         async with self._database.write() as connection:

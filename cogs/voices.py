@@ -100,6 +100,7 @@ class VoicesCog(commands.Cog):
         model="The model's id at the service; on Azure, the name of the deployment.",
         kind="What kind of voice it is. Left out: what a training at the service would give.",
         name="What to call the voice. Left out: the model's id.",
+        like="The voice whose training it comes from: its messages are used. Left out: those of config.toml.",
     )
     @app_commands.choices(kind=_KINDS)
     async def add(
@@ -108,10 +109,11 @@ class VoicesCog(commands.Cog):
         model: app_commands.Range[str, 1, 200],
         kind: str | None = None,
         name: app_commands.Range[str, 1, LONGEST_NAME] | None = None,
+        like: _VOICE | None = None,
     ) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         voice, is_known = await interaction.client.app.register.add(
-            model, VoiceKind(kind) if kind else None, name, person(interaction)
+            model, VoiceKind(kind) if kind else None, name, person(interaction), like=like
         )
         text = f"**{foreign(voice.name)}** is voice {voice.id} now. /voices use voice:{voice.id} writes with it."
         if not is_known:
@@ -154,6 +156,7 @@ class VoicesCog(commands.Cog):
     @use.autocomplete("voice")
     @rename.autocomplete("voice")
     @retire.autocomplete("voice")
+    @add.autocomplete("like")
     @compare.autocomplete("one")
     @compare.autocomplete("other")
     async def _complete(self, interaction: discord.Interaction[Client], typed: str) -> list[app_commands.Choice[str]]:

@@ -53,6 +53,7 @@ class Course:
     `token_price` is the owner's own, in US dollars for a million tokens; None takes what is known of the model.
     `on_end` is told once the outcome is stored, so that config.toml can follow. For `settle_seconds` a service may
     still act on a call that it did not answer: so long nothing is looked for, and nothing is created anew.
+    `writes_at_once` is False where a person has to deploy the model before it writes.
     """
 
     database: Database
@@ -65,6 +66,7 @@ class Course:
     settle_seconds: float = 60.0
     clock: Callable[[], float] = time.time
     caps: Caps = NO_CAPS
+    writes_at_once: bool = True
 
 
 def estimated_cost(dataset: Dataset, model: str, epochs: int, token_price: float | None) -> float:
@@ -357,15 +359,16 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
         developer_message=dataset.developer_message,
         user_message=dataset.user_message,
         cost=cost,
-        active=training.activate,
+        active=training.activate and course.writes_at_once,
         created_at=course.clock(),
         settings=_settings(training),
         training_id=training.id,
     )
     # Everything the service said is stored before anything is shown.
-    is_new = await voices.voice_of_training(course.database, training.id) is None
-    await _concluded(course, training, cost, trained or 0, voice if is_new else None)
+    before = await voices.voice_of_training(course.database, training.id)
+    await _concluded(course, training, cost, trained or 0, voice if before is None else None)
     await course.on_end(training)
+    stored = before or await voices.voice_of_training(course.database, training.id)
     facts = [("Voice", voice.name), ("Model", training.fine_tuned_model), ("Cost", f"about ${cost:.2f}")]
     if trained is not None:
         facts.append(("Trained", f"{trained:,} tokens"))
@@ -377,11 +380,22 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
     yield Progress(
         1,
         1,
-        "Done: the new voice is active." if training.activate else "Done: the new voice is in /voices.",
+        _done(course, stored),
         facts=tuple(facts),
         curve=training.loss_curve,
         held_out_curve=training.held_out_curve,
     )
+
+
+def _done(course: Course, voice: Voice | None) -> str:
+    if voice is None:
+        return "Done."  # it was removed in this very moment
+    if not course.writes_at_once:
+        return (
+            f"Done: {service_name(voice.base_url)} lets the new model write once you have deployed it there. Then use"
+            f" /voices add with the deployment's name as its model, and like:{voice.id} for the words of this training."
+        )
+    return "Done: the new voice is active." if voice.active else "Done: the new voice is in /voices."
 
 
 def _name(training: Training, dataset: Dataset) -> str:

@@ -72,6 +72,11 @@ def kind_of(api: TrainingApi) -> VoiceKind:
     return VoiceKind.TOGETHER if api is TrainingApi.TOGETHER else VoiceKind.FINE_TUNED
 
 
+def writes_at_once(api: TrainingApi) -> bool:
+    """Whether a model that was trained through this API writes as it is; Azure's are deployed first, under a name."""
+    return api is not TrainingApi.AZURE
+
+
 def learns(kind: VoiceKind) -> bool:
     """Whether a voice of this kind was trained."""
     return KINDS[kind].trains is not None

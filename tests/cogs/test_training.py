@@ -154,16 +154,45 @@ async def test_both_parts_go_up_once_each_and_the_message_follows(tmp_path: Path
         assert "Epochs: 2" in text
 
 
-async def test_azure_gets_its_files_with_a_mark(tmp_path: Path):
-    def azure(settings: Settings) -> Settings:
-        tuning = settings.openai.fine_tuning.model_copy(update={"api": TrainingApi.AZURE})
-        return settings.model_copy(update={"openai": settings.openai.model_copy(update={"fine_tuning": tuning})})
+def azure(settings: Settings) -> Settings:
+    tuning = settings.openai.fine_tuning.model_copy(update={"api": TrainingApi.AZURE})
+    return settings.model_copy(update={"openai": settings.openai.model_copy(update={"fine_tuning": tuning})})
 
+
+async def test_azure_gets_its_files_with_a_mark(tmp_path: Path):
     async with small_world(tmp_path, configure=azure) as world:
         await up_to(world, "examples")
-        assert line(await stage(world, "finetune")) == "Done: the new voice is active."
+        await stage(world, "finetune")
         (file,) = world.openai.state.files.values()
         assert file.content.startswith(b"\xef\xbb\xbf{")
+
+
+async def test_a_model_that_is_deployed_first_does_not_write_before(tmp_path: Path):
+    """On Azure the name of a deployment writes, not the model's: until there is one, what wrote before goes on."""
+    async with small_world(tmp_path, configure=azure) as world:
+        await up_to(world, "examples")
+        done = line(await stage(world, "finetune"))
+        assert "once you have deployed it there" in done
+        assert "/voices add" in done
+        (trained,) = [v for v in await voices.all_voices(world.app.database) if v.kind is VoiceKind.FINE_TUNED]
+        assert f"like:{trained.id}" in done
+        assert await voices.active_voice(world.app.database) is None
+        assert config(world)["fine_tuned_model"] == ""
+        await stage(world, "generate", count=1)
+        # Its messages go with the deployment, whatever config.toml says by then.
+        await world.app.live.remember({"developer_message": "Another.", "user_message": "Thing."})
+        said_now = said(
+            await world.owner.slash(world.channel, "voices add", model="my-deployment", like=str(trained.id))
+        )
+        assert said_now.startswith("**my-deployment** is voice")
+        added = await voices.find_voice(world.app.database, VoiceKind.FINE_TUNED, "my-deployment", trained.base_url)
+        assert added is not None
+        assert (added.developer_message, added.user_message) == (trained.developer_message, trained.user_message)
+        assert (added.dataset_id, added.model) == (trained.dataset_id, "my-deployment")
+        assert added.settings[:-1] == trained.settings
+        assert "no such voice" in said(
+            await world.owner.slash(world.channel, "voices add", model="another", like="nobody")
+        )
 
 
 async def test_a_file_that_is_not_ready_is_waited_for(small: World):
