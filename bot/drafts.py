@@ -157,6 +157,7 @@ class Draft:
     version: int
     """Counts changes; the message shows `shown_version` of them."""
     shown_version: int
+    """0 before the first message; less where another one was asked for: then minus the id of the one left behind."""
     channel_id: int | None
     message_id: int | None
     post_id: str | None

@@ -55,6 +55,8 @@ class Edit:
     """Without effect: the option, and the place that wins over the file."""
     problems: tuple[str, ...] = ()
     """What is wrong, in the model's own words; there the old value stays."""
+    at: float = 0.0
+    """When it was noticed, in unix seconds."""
 
     @property
     def is_empty(self) -> bool:
@@ -136,7 +138,8 @@ class SettingsWatch:
                         after=each.after,
                     )
         known, self.problems = self.problems, edit.problems
-        edit = replace(edit, problems=tuple(problem for problem in edit.problems if problem not in known))
+        news = tuple(problem for problem in edit.problems if problem not in known)
+        edit = replace(edit, problems=news, at=self._clock())
         if not edit.is_empty:
             self.edits.append(edit)
 

@@ -228,7 +228,11 @@ async def draft_shown(connection: aiosqlite.Connection, draft: Draft, *, channel
 async def show_again(connection: aiosqlite.Connection, draft_id: int, channel_id: int) -> None:
     """Forget the draft's message, so that a fresh one is posted in the channel."""
     await connection.execute(
-        "UPDATE drafts SET shown_version = 0, message_id = NULL, channel_id = ? WHERE id = ?", (channel_id, draft_id)
+        """
+        UPDATE drafts SET shown_version = COALESCE(-message_id, shown_version), message_id = NULL, channel_id = ?
+        WHERE id = ?
+        """,
+        (channel_id, draft_id),
     )
 
 

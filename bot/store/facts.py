@@ -8,6 +8,8 @@ import aiosqlite
 
 from bot.store.database import Database
 
+_IDENTITY = "identity of this database"
+
 
 async def get_fact(db: Database, name: str) -> str | None:
     async with db.read() as connection:
@@ -20,6 +22,17 @@ async def set_fact(connection: aiosqlite.Connection, name: str, value: str) -> N
         "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
+
+
+async def identity(db: Database) -> str:
+    """What no other database is called, whose numbers and days may be the same. Given when it is first asked for."""
+    while (found := await get_fact(db, _IDENTITY)) is None:
+        async with db.write() as connection:
+            await connection.execute(
+                "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                (_IDENTITY, secrets.token_hex(8)),
+            )
+    return found
 
 
 async def mark(connection: aiosqlite.Connection, name: str) -> None:

@@ -28,6 +28,7 @@ from cogs.ui.buttons import person
 from cogs.ui.dataset_message import Result
 from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import cut, embed, foreign, length
+from cogs.ui.posting import post_once
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ _NAME = 80
 _BATCH = 50
 _REST = 60.0
 _AFTER_FAILURE = 15.0
-_DEADLINE = 30.0  # seconds for one message
 _LABELS = {
     "a": ("A is better", discord.ButtonStyle.primary),
     "b": ("B is better", discord.ButtonStyle.primary),
@@ -163,15 +163,18 @@ class ComparisonMessages:
     async def _post(self, found: Round) -> bool:
         app = self._client.app
         standing = await app.comparisons.standing(found.comparison_id)
+        found = standing.round(found.number)
         job = await app.runner.get(standing.comparison.job_id)
         channel_id = (job.channel_id if job else None) or app.settings.discord.channel_id
         if channel_id is None:
             return False
         try:
-            async with asyncio.timeout(_DEADLINE):
-                sent = await self._client.get_partial_messageable(channel_id).send(
-                    embeds=render(standing, found), view=_view(found) or discord.utils.MISSING
-                )
+            sent = await post_once(
+                self._client.get_partial_messageable(channel_id),
+                *("round", found.comparison_id, found.number, job and job.created_at),
+                embeds=render(standing, found),
+                view=_view(found),
+            )
         except DISCORD_FAILURES as error:
             _log.warning("A round could not be shown (%s).", failure_in_words(error))
             return False

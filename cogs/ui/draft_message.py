@@ -16,13 +16,13 @@ from bot.store import drafts as store
 from bot.store.database import carry_through
 from cogs.ui.draft_buttons import draft_view
 from cogs.ui.draft_embed import render
+from cogs.ui.posting import DEADLINE, post_once
 
 _log = logging.getLogger(__name__)
 
 _BATCH = 200  # so many that drafts of a channel that is gone cannot crowd out the others
 _REST = 60.0
 _AFTER_FAILURE = 15.0
-_DEADLINE = 30.0  # seconds for one message
 
 
 class DraftMessages:
@@ -77,14 +77,18 @@ class DraftMessages:
         view = draft_view(draft, is_whole=shown.is_whole)
         message_id = draft.message_id
         try:
-            async with asyncio.timeout(_DEADLINE):
-                if message_id is not None:
-                    try:
+            if message_id is not None:
+                try:
+                    async with asyncio.timeout(DEADLINE):
                         await channel.get_partial_message(message_id).edit(embed=shown.embed, view=view)
-                    except discord.NotFound:
-                        message_id = None  # somebody deleted the message; the draft is still there
-                if message_id is None:
-                    message_id = (await channel.send(embed=shown.embed, view=view or discord.utils.MISSING)).id
+                except discord.NotFound:
+                    message_id = None  # somebody deleted the message; the draft is still there
+            if message_id is None:
+                left_behind = draft.message_id or draft.shown_version
+                sent = await post_once(
+                    channel, "draft", draft.id, draft.created_at, left_behind, embeds=[shown.embed], view=view
+                )
+                message_id = sent.id
         except DISCORD_FAILURES as error:
             _log.warning("Draft %d could not be shown (%s).", draft.id, failure_in_words(error))
             return False

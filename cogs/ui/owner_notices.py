@@ -14,14 +14,15 @@ from bot.jobs.background import report_unexpected
 from bot.language.endpoint import service_name
 from bot.shutdown_watch import Ending
 from bot.store.database import carry_through
+from bot.store.facts import identity
 from bot.training import Voice
 from bot.voices.kinds import learns
 from cogs.ui.limits import cut, embed, foreign
+from cogs.ui.posting import post_once
 
 _log = logging.getLogger(__name__)
 _REST = 300.0
 _AFTER_FAILURE = 60.0
-_DEADLINE = 30.0  # seconds for one message
 
 
 class OwnerNotices:
@@ -53,22 +54,28 @@ class OwnerNotices:
     async def _tell(self, ending: Ending) -> bool:
         """Send a notice. False when Discord did not let us."""
         app = self._client.app
-        if not await post_notice(self._client, render(ending, await app.voices.untrained())):
+        notice = render(ending, await app.voices.untrained())
+        if not await post_notice(self._client, notice, "ending", ending.voice.id, ending.ends, ending.milestone):
             return False
         await app.watch.told(ending)
         return True
 
 
-async def post_notice(client: Client, notice: discord.Embed) -> bool:
-    """Put a notice into the configured channel. False when there is none, or Discord did not let us."""
+async def post_notice(client: Client, notice: discord.Embed | str, *what: object) -> bool:
+    """Put a notice into the configured channel. False when there is none, or Discord did not let us.
+
+    `what` is as for `post_once`. What is no more than a sentence comes without a sound.
+    """
     channel_id = client.app.settings.discord.channel_id
     if channel_id is None:
         return False
+    channel = client.get_partial_messageable(channel_id)
+    what = ("notice", await identity(client.app.database), *what)
     try:
-        async with asyncio.timeout(_DEADLINE):
-            await client.get_partial_messageable(channel_id).send(
-                embed=notice, allowed_mentions=discord.AllowedMentions.none()
-            )
+        if isinstance(notice, str):
+            await post_once(channel, *what, content=notice, silent=True)
+        else:
+            await post_once(channel, *what, embeds=[notice])
     except DISCORD_FAILURES as error:
         _log.warning("The owner could not be told (%s).", failure_in_words(error))
         return False

@@ -31,6 +31,7 @@ from cogs.ui.dataset_message import Result, dataset_result
 from cogs.ui.items import view_of
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.next_step import next_step_view
+from cogs.ui.posting import DEADLINE, post_once
 from cogs.ui.screening_buttons import screening_result
 from cogs.ui.status_message import StatusButton
 from cogs.ui.stop_button import stop_view
@@ -46,7 +47,6 @@ _PREVIEW = 700  # characters; a glance, not the whole post
 _EDIT_TOO_OLD = 30046
 _TRIES = 3
 _AFTER_OUTAGE = 30.0  # times the usual pause, when Discord takes the outcome nowhere
-_DEADLINE = 30.0  # seconds for one message
 _REDRAWN = 10.0  # times the usual pause: a picture is uploaded anew each time
 _PICTURES = {"finetune": "loss.png", "examples": "dataset.png"}
 _BESIDE = 24  # characters of a fact that still fit beside another one
@@ -205,34 +205,40 @@ class ProgressMessages:
         content: str | None = None
         if result is not None and result.picture is not None:
             shown.set_image(url=f"attachment://{_PICTURES[job.kind]}")
-        async with asyncio.timeout(_DEADLINE):
-            if job.message_id is not None:
-                posted_at = job.message_posted_at
-                content = f"Continued from {self._link(channel_id, job.message_id)}"
-                if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
-                    try:
-                        # A picture that the message has already stays where nothing is said of attachments.
-                        has_it = job.kind == "finetune" and not drawn.is_new and drawn.picture is not None
+        if job.message_id is not None:
+            posted_at = job.message_posted_at
+            content = f"Continued from {self._link(channel_id, job.message_id)}"
+            if posted_at is None or self._clock() - posted_at < _FRESH_AFTER:
+                try:
+                    # A picture that the message has already stays where nothing is said of attachments.
+                    has_it = job.kind == "finetune" and not drawn.is_new and drawn.picture is not None
+                    async with asyncio.timeout(DEADLINE):
                         await channel.get_partial_message(job.message_id).edit(
                             embed=shown,
                             view=view,
                             attachments=discord.utils.MISSING if has_it else _files(job, result),
                         )
-                        drawn.is_new = False
-                    except discord.NotFound:
-                        content = None  # somebody deleted it, so there is nothing to link to
-                    except discord.HTTPException as error:
-                        if error.code != _EDIT_TOO_OLD:
-                            raise
-                    else:
-                        return
-            sent = await channel.send(
-                content=content, embed=shown, view=view or discord.utils.MISSING, files=_files(job, result)
-            )
-            if content is not None and job.message_id is not None:
-                # The old message must not go on showing a bar that stands still.
-                moved = embed(title=shown.title or "", description=f"It goes on in {self._link(channel_id, sent.id)}.")
-                with suppress(discord.HTTPException):
+                    drawn.is_new = False
+                except discord.NotFound:
+                    content = None  # somebody deleted it, so there is nothing to link to
+                except discord.HTTPException as error:
+                    if error.code != _EDIT_TOO_OLD:
+                        raise
+                else:
+                    return
+        sent = await post_once(
+            channel,
+            *("job", job.id, job.created_at, job.message_id),
+            content=content,
+            embeds=[shown],
+            view=view,
+            files=lambda: _files(job, result),
+        )
+        if content is not None and job.message_id is not None:
+            # The old message must not go on showing a bar that stands still.
+            moved = embed(title=shown.title or "", description=f"It goes on in {self._link(channel_id, sent.id)}.")
+            with suppress(*DISCORD_FAILURES):
+                async with asyncio.timeout(DEADLINE):
                     await channel.get_partial_message(job.message_id).edit(embed=moved, view=None)
         drawn.is_new = False
         await self._client.app.runner.message_posted(job.id, channel_id, sent.id)
@@ -250,8 +256,10 @@ class ProgressMessages:
         if job.requester_id is None:
             return True
         try:
-            user = await self._client.fetch_user(job.requester_id)
-            await user.send(embed=render(job, Speed(), await self._result(job, _Drawn())))
+            async with asyncio.timeout(DEADLINE):
+                user = await self._client.fetch_user(job.requester_id)
+            outcome = render(job, Speed(), await self._result(job, _Drawn()))
+            await post_once(user, "outcome", job.id, job.finished_at, embeds=[outcome])
         except DISCORD_FAILURES as error:
             _log.warning("The outcome of job %d could not be delivered (%s).", job.id, failure_in_words(error))
             return isinstance(error, (discord.Forbidden, discord.NotFound))

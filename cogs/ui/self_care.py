@@ -56,7 +56,7 @@ async def _tell(client: Client, wrong: Sequence[Finding]) -> None:
     fingerprint = _fingerprint(wrong)
     if (await get_fact(database, _TOLD) or "") == fingerprint:
         return
-    if wrong and not await post_notice(client, render_findings(wrong)):
+    if wrong and not await post_notice(client, render_findings(wrong), "checks", fingerprint):
         return
     async with database.write() as connection:
         await set_fact(connection, _TOLD, fingerprint)
@@ -112,7 +112,7 @@ def _shown(remedy: str) -> str:
 async def clock_was_set(client: Client, jump: float) -> None:
     """Let everything that waits for a moment look again, and tell the owner."""
     client.app.clock_was_set(jump)
-    await post_notice(client, render_jump(jump))
+    await post_notice(client, render_jump(jump), "clock", jump)
 
 
 def render_jump(jump: float) -> discord.Embed:

@@ -53,11 +53,13 @@ class WatchNotices:
         app = self._client.app
         low = await app.budget_watch.due()
         if low is not None:
-            if not await post_notice(self._client, budget_notice(low.standing, app.settings.budget)):
+            if not await post_notice(
+                self._client, budget_notice(low.standing, app.settings.budget), "budget", low.marks
+            ):
                 return False
             await app.budget_watch.told(low)
         edits = app.settings_watch.edits
-        while edits and await post_notice(self._client, edit_notice(edits[0])):
+        while edits and await post_notice(self._client, edit_notice(edits[0]), "edit", edits[0].at):
             edits.popleft()
         return not edits
 

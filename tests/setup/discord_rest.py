@@ -76,12 +76,17 @@ class DiscordRest:
                 web.get("/guilds/{id}/channels", self._channels),
                 web.get("/guilds/{id}/members/{member}", self._member),
                 web.get("/applications/{application}/guilds/{id}/commands", self._commands),
+                *self.routes(),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    def routes(self) -> list[web.RouteDef]:
+        """More pages, for those who need them."""
+        return []
 
     async def stop(self):
         assert self._runner is not None
