@@ -9,7 +9,6 @@ import asyncio
 import io
 import logging
 import re
-from contextlib import suppress
 from typing import Self
 
 import discord
@@ -27,6 +26,7 @@ from bot.training import Voice
 from cogs.ui.buttons import person
 from cogs.ui.dataset_message import Result
 from cogs.ui.items import DurableButton, view_of
+from cogs.ui.keeping import keep_up, rest_until
 from cogs.ui.limits import cut, embed, foreign, length
 from cogs.ui.posting import post_once
 
@@ -131,18 +131,13 @@ class ComparisonMessages:
 
     async def keep(self) -> None:
         """Post messages for as long as the bot runs."""
-        await self._client.wait_until_ready()
         changed = self._client.app.comparisons.changed
-        while True:
-            changed.clear()
-            try:
-                all_shown = await self._catch_up()
-            except BotError as error:  # the disk is full, say: it may have room again later
-                _log.error("Rounds could not be shown: %s", error)
-                all_shown = False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REST if all_shown else _AFTER_FAILURE):
-                    await changed.wait()
+        await keep_up(
+            self._client,
+            "showing rounds",
+            self._catch_up,
+            lambda all_shown: rest_until(changed, _REST if all_shown else _AFTER_FAILURE),
+        )
 
     async def _catch_up(self) -> bool:
         """Post what nobody has been shown. Returns whether that worked for all."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 import discord
 
@@ -16,6 +15,7 @@ from bot.store import drafts as store
 from bot.store.database import carry_through
 from cogs.ui.draft_buttons import draft_view
 from cogs.ui.draft_embed import render
+from cogs.ui.keeping import keep_up, rest_until
 from cogs.ui.posting import DEADLINE, post_once
 
 _log = logging.getLogger(__name__)
@@ -34,25 +34,23 @@ class DraftMessages:
 
     async def keep(self) -> None:
         """Post and edit messages for as long as the bot runs."""
-        await self._client.wait_until_ready()
-        app = self._client.app
-        while True:
-            app.drafts_changed.clear()
-            try:
-                behind, failed = await self._catch_up()
-            except BotError as error:  # the disk is full, say: it may have room again later
-                _log.error("Drafts could not be shown: %s", error)
-                behind, failed = False, True
-            if behind and not failed:
-                continue  # there may be more than a batch
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_AFTER_FAILURE if failed else _REST):
-                    await app.drafts_changed.wait()
+        changed = self._client.app.drafts_changed
+        await keep_up(
+            self._client,
+            "showing drafts",
+            self._catch_up,
+            lambda all_shown: rest_until(changed, _REST if all_shown else _AFTER_FAILURE),
+        )
 
-    async def _catch_up(self) -> tuple[bool, bool]:
-        """Show a batch of drafts. Returns whether there were any, and whether one of them could not be shown."""
-        behind = await store.drafts_to_show(self._client.app.database, limit=_BATCH)
-        failed = False
+    async def _catch_up(self) -> bool:
+        """Show all drafts that are behind, batch by batch. Returns whether that worked for all."""
+        all_shown = True
+        while all_shown and (behind := await store.drafts_to_show(self._client.app.database, limit=_BATCH)):
+            all_shown = await self._show_batch(behind)
+        return all_shown
+
+    async def _show_batch(self, behind: list[Draft]) -> bool:
+        all_shown = True
         for draft in behind:
             # To its end even when the bot stops: a message that was sent and not noted down would be sent twice.
             try:
@@ -62,10 +60,10 @@ class DraftMessages:
             except Exception as error:  # noqa: BLE001 - a defect in one draft must not hide all others
                 report_unexpected(f"showing draft {draft.id}", error)
                 shown = False
-            failed = failed or not shown
+            all_shown = all_shown and shown
             # Edits share their channel's allowance: a pause between them keeps room for answers to people.
             await asyncio.sleep(min(self._edit_interval, 1.0))
-        return bool(behind), failed
+        return all_shown
 
     async def _show(self, draft: Draft) -> bool:
         """Bring one message up to date. False when Discord did not let us; it is tried again later."""

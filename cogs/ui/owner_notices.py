@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 
 import discord
 
 from bot.client import DISCORD_FAILURES, Client, failure_in_words
-from bot.errors import BotError
-from bot.jobs.background import report_unexpected
 from bot.language.endpoint import service_name
 from bot.shutdown_watch import Ending
 from bot.store.database import carry_through
 from bot.store.facts import identity
 from bot.training import Voice
 from bot.voices.kinds import learns
+from cogs.ui.keeping import keep_up, rest_until
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.posting import post_once
 
@@ -33,23 +30,18 @@ class OwnerNotices:
 
     async def keep(self) -> None:
         """Tell what is due for as long as the bot runs."""
-        await self._client.wait_until_ready()
-        watch = self._client.app.watch
-        while True:
-            watch.changed.clear()
-            try:
-                ending = await watch.due()
-                # To its end even when the bot stops: a notice that was sent and not noted would be sent twice.
-                told = ending is None or await carry_through(self._tell(ending))
-            except BotError as error:
-                _log.error("The owner could not be told: %s", error)
-                told = False
-            except Exception as error:  # noqa: BLE001 - a defect in one notice must not silence those after it
-                report_unexpected("telling the owner", error)
-                told = False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REST if told else _AFTER_FAILURE):
-                    await watch.changed.wait()
+        changed = self._client.app.watch.changed
+        await keep_up(
+            self._client,
+            "telling the owner",
+            self._catch_up,
+            lambda told: rest_until(changed, _REST if told else _AFTER_FAILURE),
+        )
+
+    async def _catch_up(self) -> bool:
+        ending = await self._client.app.watch.due()
+        # To its end even when the bot stops: a notice that was sent and not noted would be sent twice.
+        return ending is None or await carry_through(self._tell(ending))
 
     async def _tell(self, ending: Ending) -> bool:
         """Send a notice. False when Discord did not let us."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime
 
 from bot.client import Client
 from bot.drafts import DraftState
-from bot.errors import BotError
 from bot.store.database import carry_through
 from bot.store.drafts import count_by_state
 from bot.store.facts import get_fact, set_fact
 from bot.words import counted
+from cogs.ui.keeping import keep_up
 from cogs.ui.owner_notices import post_notice
 
-_log = logging.getLogger(__name__)
 _REMINDED = "reminded of drafts on"
+_PATIENCE = 10  # times the usual rest after Discord did not take it: a channel that is gone stays so for long
 
 
 class Reminder:
@@ -30,23 +29,22 @@ class Reminder:
 
     async def keep(self) -> None:
         """Remind for as long as the bot runs."""
-        await self._client.wait_until_ready()
-        while True:
-            try:
-                # To its end even when the bot stops: what was sent and not noted would be sent twice.
-                await carry_through(self.remind_if_due())
-            except BotError as error:  # the disk is full, say: it may have room again later
-                _log.error("What waits could not be said: %s", error)
-            await asyncio.sleep(self._look)
+        await keep_up(
+            self._client,
+            "saying what waits",
+            # To its end even when the bot stops: what was sent and not noted would be sent twice.
+            lambda: carry_through(self._remind()),
+            lambda said: asyncio.sleep(self._look * (1 if said else _PATIENCE)),
+        )
 
-    async def remind_if_due(self) -> bool:
-        """Send today's reminder if its hour has come and it was not sent yet. Returns whether it was sent."""
+    async def _remind(self) -> bool:
+        """Send today's reminder if its hour has come and it was not sent yet. False where Discord did not take it."""
         app = self._client.app
         hour = app.settings.review.reminder_hour
         now = datetime.fromtimestamp(app.clock(), UTC)
         today = now.date().isoformat()
         if hour is None or now.hour < hour or today in (self._reminded_on, await get_fact(app.database, _REMINDED)):
-            return False
+            return True
         counts = await count_by_state(app.database)
         text = _waiting(counts.get(DraftState.PENDING, 0), counts.get(DraftState.UNKNOWN, 0))
         if text and not await post_notice(self._client, text, "reminder", today):
@@ -54,7 +52,7 @@ class Reminder:
         self._reminded_on = today  # also where the disk is full: one a day, not one a minute
         async with app.database.write() as connection:
             await set_fact(connection, _REMINDED, today)
-        return bool(text)
+        return True
 
 
 def _waiting(pending: int, unknown: int) -> str:

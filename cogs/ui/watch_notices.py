@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
 import discord
 
 from bot.client import Client
 from bot.config import BudgetSettings
-from bot.errors import BotError
-from bot.jobs.background import report_unexpected
 from bot.settings_watch import Changed, Edit
 from bot.store.database import carry_through
 from bot.store.spending import Standing
 from cogs.ui.budget_message import budget_warning
+from cogs.ui.keeping import keep_up
 from cogs.ui.limits import cut, embed, foreign
 from cogs.ui.owner_notices import post_notice
 
-_log = logging.getLogger(__name__)
 _VALUE = 60
 _LINES = 12
 _PATIENCE = 30  # looks that are left out after one that failed: a channel that is gone stays so for long
@@ -36,17 +33,13 @@ class WatchNotices:
 
     async def keep(self) -> None:
         """Tell what is due for as long as the bot runs."""
-        await self._client.wait_until_ready()
-        while True:
-            told = False
-            try:
-                # To its end even when the bot stops: a notice that was sent and not noted would be sent twice.
-                told = await carry_through(self.tell())
-            except BotError as error:
-                _log.error("The owner could not be told: %s", error)
-            except Exception as error:  # noqa: BLE001 - a defect in one notice must not silence those after it
-                report_unexpected("telling the owner", error)
-            await _sleep(self._every * (1 if told else _PATIENCE))
+        await keep_up(
+            self._client,
+            "telling the owner",
+            # To its end even when the bot stops: a notice that was sent and not noted would be sent twice.
+            lambda: carry_through(self.tell()),
+            lambda told: _sleep(self._every * (1 if told else _PATIENCE)),
+        )
 
     async def tell(self) -> bool:
         """Send what is due now. False where Discord did not take all of it: it is tried again at a later look."""
