@@ -26,7 +26,7 @@ from bot.store.spending import Standing
 from bot.training import Voice, VoiceKind
 from bot.tumblr.quota import Quota
 from cogs.ui import limits
-from cogs.ui.status_message import render
+from cogs.ui.status_embed import render
 from tests.audit import newest_acts
 from tests.cogs.acts import (
     REFUSAL,
