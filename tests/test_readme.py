@@ -436,6 +436,7 @@ PROMISES = {
     "Survives every crash.": [
         ("tests/jobs/test_kill.py", "test_killed_a_few_times"),
         ("tests/process/test_kills.py", "test_a_download_survives_kills"),
+        ("tests/process/test_posting_kills.py", "test_killed_before_the_messages_are_noted"),
     ],
     "Jobs go on where they were; the message that shows them goes on being edited.": [
         ("tests/test_app.py", "test_a_job_goes_on_after_a_restart"),
