@@ -157,9 +157,10 @@ class Draft:
     version: int
     """Counts changes; the message shows `shown_version` of them."""
     shown_version: int
-    """0 before the first message; less where another one was asked for: then minus the id of the one left behind."""
+    """0 where a message is to be posted: before the first, and where another one was asked for."""
     channel_id: int | None
     message_id: int | None
+    """The last message that showed it; one that is left behind where another was asked for."""
     post_id: str | None
     post_url: str | None
     decided_by: str | None

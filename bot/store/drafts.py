@@ -219,21 +219,23 @@ async def draft_shown(connection: aiosqlite.Connection, draft: Draft, *, channel
     await connection.execute(
         """
         UPDATE drafts SET shown_version = ?, channel_id = ?, message_id = ?
-        WHERE id = ? AND channel_id IS ? AND message_id IS ?
+        WHERE id = ? AND shown_version = ? AND channel_id IS ? AND message_id IS ?
         """,
-        (draft.version, channel_id, message_id, draft.id, draft.channel_id, draft.message_id),
+        (
+            draft.version,
+            channel_id,
+            message_id,
+            draft.id,
+            draft.shown_version,
+            draft.channel_id,
+            draft.message_id,
+        ),
     )
 
 
 async def show_again(connection: aiosqlite.Connection, draft_id: int, channel_id: int) -> None:
-    """Forget the draft's message, so that a fresh one is posted in the channel."""
-    await connection.execute(
-        """
-        UPDATE drafts SET shown_version = COALESCE(-message_id, shown_version), message_id = NULL, channel_id = ?
-        WHERE id = ?
-        """,
-        (channel_id, draft_id),
-    )
+    """Leave the draft's message behind, so that a fresh one is posted in the channel."""
+    await connection.execute("UPDATE drafts SET shown_version = 0, channel_id = ? WHERE id = ?", (channel_id, draft_id))
 
 
 async def move_draft(

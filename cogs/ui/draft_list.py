@@ -188,7 +188,7 @@ async def show_page(
 
 def _line(draft: Draft, guild_id: int | None) -> str:
     name = f"Draft {draft.id}"
-    if draft.message_id is not None:
+    if draft.message_id is not None and draft.shown_version:
         name = f"[{name}](https://discord.com/channels/{guild_id}/{draft.channel_id}/{draft.message_id})"
     state = "" if draft.state is DraftState.PENDING else f" ({draft.state.words})"
     start = f"{name}{state}: "

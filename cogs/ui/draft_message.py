@@ -73,7 +73,7 @@ class DraftMessages:
         channel = self._client.get_partial_messageable(channel_id)
         shown = render(draft, self._client.app.settings)
         view = draft_view(draft, is_whole=shown.is_whole)
-        message_id = draft.message_id
+        message_id = draft.message_id if draft.shown_version else None
         try:
             if message_id is not None:
                 try:
@@ -82,11 +82,9 @@ class DraftMessages:
                 except discord.NotFound:
                     message_id = None  # somebody deleted the message; the draft is still there
             if message_id is None:
-                left_behind = draft.message_id or draft.shown_version
-                sent = await post_once(
-                    channel, "draft", draft.id, draft.created_at, left_behind, embeds=[shown.embed], view=view
-                )
-                message_id = sent.id
+                # By the message that is deleted or left behind this one is another than the last.
+                what = ("draft", draft.id, draft.created_at, draft.message_id)
+                message_id = (await post_once(channel, *what, embeds=[shown.embed], view=view)).id
         except DISCORD_FAILURES as error:
             _log.warning("Draft %d could not be shown (%s).", draft.id, failure_in_words(error))
             return False

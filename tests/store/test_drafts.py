@@ -176,11 +176,12 @@ async def test_what_is_behind_its_message_is_found(db: Database):
     async with db.write() as connection:
         as_edited = await get_in(connection, first)
         await store.draft_shown(connection, as_edited, channel_id=5, message_id=6)
-        await store.show_again(connection, first, 8)
+        as_shown = await get_in(connection, first)
+        await store.show_again(connection, first, 5)
         # An edit of the old message that was under way meanwhile does not stand for the one that was asked for.
-        await store.draft_shown(connection, as_edited, channel_id=5, message_id=6)
+        await store.draft_shown(connection, as_shown, channel_id=5, message_id=6)
     shown = await get(db, first)
-    assert (shown.message_id, shown.channel_id, shown.shown_version) == (None, 8, -6)
+    assert (shown.message_id, shown.channel_id, shown.shown_version) == (6, 5, 0)
 
 
 async def test_only_a_replaced_draft_without_successor_is_rewritten(db: Database):
