@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
 
 import discord
 
@@ -15,6 +16,7 @@ from bot.words import counted
 from cogs.ui.budget_message import budget_warning
 from cogs.ui.limits import cut, embed, foreign, length
 from cogs.ui.screening_review import standing_of
+from cogs.ui.voice_message import ends
 from cogs.ui.words import dollars, money, relative, size
 
 _NAME = 40
@@ -44,8 +46,7 @@ Field = tuple[str, str, bool]
 def render(seen: Overview, connection: str, guild_id: int | None, notice: str = "") -> discord.Embed:
     """Everything in one embed. `connection` says how the connection to Discord is."""
     problems = [*seen.problems]
-    if seen.voice_problem:
-        problems.append(seen.voice_problem)
+    problems += filter(None, (seen.voice_problem, _stopped_voice(seen)))
     lines = [f"**{notice}**"] if notice else []
     lines.append(_next(seen))
     warning = budget_warning(seen.money, seen.budget)
@@ -153,6 +154,8 @@ def _working(job: Job, guild_id: int | None) -> str:
     elif progress is not None and progress.waiting_for is not None:
         goes_on = f", goes on {relative(progress.wait_until)}" if progress.wait_until is not None else ""
         parts.append(f"waits for {foreign(cut(progress.waiting_for, _NAME))}{goes_on}")
+    elif progress is not None and progress.rest == "resume":
+        parts.append("paused")
     elif progress is not None and progress.total:
         parts.append(f"{progress.done:,} of {progress.total:,} {foreign(progress.unit)}".strip())
     return " · ".join([*parts, *_link(job, guild_id)])
@@ -189,8 +192,20 @@ def _voice(seen: Overview) -> str:
     kind = f"voice {voice.id}" if voice.name == label else f"{label}, voice {voice.id}"
     lines = [foreign(cut(voice.name, 2 * _NAME)), kind]
     if voice.shutdown_date is not None:
-        lines.append(f"last day: {voice.shutdown_date}")
+        lines.append(ends(voice, _today(seen)))
     return "\n".join(lines)
+
+
+def _today(seen: Overview) -> date:
+    return datetime.fromtimestamp(seen.at, UTC).date()
+
+
+def _stopped_voice(seen: Overview) -> str:
+    """That the voice which writes has stopped, and what to do; "" where it has not."""
+    voice = seen.voice
+    if voice is None or voice.shutdown_date is None or voice.shutdown_date > _today(seen):
+        return ""
+    return f"The voice that writes has stopped on {voice.shutdown_date}. /voices use goes to another one."
 
 
 def _destination(seen: Overview) -> str:

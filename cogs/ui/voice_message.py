@@ -17,7 +17,7 @@ from bot.pipeline.finetune import sparkline
 from bot.store.voices import Record
 from bot.training import Voice
 from bot.voice_register import Entry
-from bot.voices.kinds import KINDS
+from bot.voices.kinds import KINDS, learns
 from bot.words import counted
 from cogs.ui.charts import loss_curve
 from cogs.ui.limits import cut, embed, foreign, length
@@ -72,7 +72,7 @@ def _line(entry: Entry, today: date) -> str:
         f"{foreign(cut(voice.model, _MODEL))} at {foreign(service_name(voice.base_url))}",
         *([f"dataset {voice.dataset_id}"] if voice.dataset_id is not None else []),
         f"made <t:{int(voice.created_at)}:d>",
-        _end(voice, today),
+        ends(voice, today),
     ]
     label = KINDS[voice.kind].label
     kind = "" if voice.name == label else f" ({label})"
@@ -90,7 +90,7 @@ def _in_full(entry: Entry, today: date) -> str:
         [
             f"{voice.id}: {voice.name} ({KINDS[voice.kind].label}{mark})",
             f"model {voice.model} at {service_name(voice.base_url)}",
-            f"dataset {dataset}, made {_day(voice.created_at)}, {_end(voice, today)}",
+            f"dataset {dataset}, made {_day(voice.created_at)}, {ends(voice, today)}",
             _in_short(entry.record),
         ]
     )
@@ -106,15 +106,15 @@ def _in_short(record: Record) -> str:
     return f"{drafts}; {record.approved:,} of {decided:,} decided were approved ({record.approval:.0%})."
 
 
-def _end(voice: Voice, today: date) -> str:
+def ends(voice: Voice, today: date) -> str:
     """When a voice's model stops."""
-    ends = voice.shutdown_date
-    if ends is None:
+    day = voice.shutdown_date
+    if day is None:
         return "no end known"
-    days = (ends - today).days
+    days = (day - today).days
     if days <= 0:
-        return f"stopped {ends}"
-    return f"stops {ends} ({'tomorrow' if days == 1 else f'in {days:,} days'})"
+        return f"stopped {day}"
+    return f"stops {day} ({'tomorrow' if days == 1 else f'in {days:,} days'})"
 
 
 def _day(moment: float) -> str:
@@ -134,10 +134,10 @@ async def whole(entry: Entry, today: date, budget: BudgetSettings, hundred: Esti
     fields = [
         ("Model", foreign(cut(voice.model, _MODEL)), True),
         ("Service", foreign(service_name(voice.base_url)), True),
-        ("Ends", _end(voice, today), True),
+        ("Ends", ends(voice, today), True),
         ("Made", f"<t:{int(voice.created_at)}:f>", True),
         ("Dataset", "none" if voice.dataset_id is None else f"number {voice.dataset_id}", True),
-        ("Cost of making it", money(voice.cost, budget) if voice.cost else "nothing", True),
+        ("Cost of making it", _cost(entry, budget), True),
         ("100 drafts", f"about {money(hundred.dollars, budget)}, an estimate" if hundred else "not known yet", True),
         *((foreign(cut(label, 60)), foreign(cut(value, 200)), True) for label, value in voice.settings),
         ("Drafts", _decisions(entry.record), False),
@@ -169,6 +169,14 @@ def _standing(entry: Entry) -> str:
     if voice.retired_at is not None:
         return f"{kind} Retired <t:{int(voice.retired_at)}:f>; /voices retire bring_back:True brings it back."
     return f"{kind} /generate writes with it now." if entry.writes else f"{kind} /voices use writes with it."
+
+
+def _cost(entry: Entry, budget: BudgetSettings) -> str:
+    """What making a voice cost; of a model that was trained elsewhere nobody here knows."""
+    voice = entry.voice
+    if voice.cost:
+        return money(voice.cost, budget)
+    return "not known" if learns(voice.kind) and entry.training is None else "nothing"
 
 
 def _decisions(record: Record) -> str:

@@ -134,7 +134,7 @@ async def test_waiting_drafts_are_the_next_step_and_a_posted_one_is_counted(
     assert await everything(small) == before
     assert "1 waiting, 1 uploaded" in text
     assert "1 post today (UTC)" in text
-    assert "last day: 2031-02-03" in text
+    assert "stops 2031-02-03 (in " in text
     assert "The disk of data\\_directory is nearly full." in text
     monkeypatch.setattr(overview.shutil, "disk_usage", _no_disk)
     assert "of disk left" not in await status(small)
@@ -245,6 +245,16 @@ def test_what_comes_next_waits_for_what_is_at_work():
     dataset = Dataset(1, 2e9, "", "", "", 1, 40, 40, 0, "a service")
     assert "wait for the voice that is being trained" in advice("finetune", dataset=dataset)
     assert advice("moderate", dataset=dataset).startswith("Next: write some drafts.")
+
+
+async def test_a_voice_that_has_stopped_is_to_be_seen_to(small: World):
+    await stage(small, "download")
+    await small.app.voices.current()
+    async with small.app.database.write() as connection:
+        await connection.execute("UPDATE voices SET shutdown_date = '2020-02-03'")
+    text = await status(small)
+    assert "The voice that writes has stopped on 2020-02-03. /voices use goes to another one." in text
+    assert "stopped 2020-02-03" in text
 
 
 def test_a_voice_that_is_missing_is_told_of():

@@ -361,6 +361,12 @@ async def test_a_model_tuned_elsewhere_becomes_a_voice(two: World):
     assert await rows(two, "SELECT voice_id FROM drafts") == [(3,)]
 
 
+async def test_what_a_model_from_elsewhere_cost_is_not_known(two: World):
+    await say(two, "add", model="gpt-4.1")
+    assert "Cost of making it: not known" in await say(two, "show", voice="3")
+    assert "Cost of making it: nothing" in await say(two, "show", voice="2")
+
+
 async def test_a_model_that_the_service_does_not_have_is_a_sentence(two: World):
     before = (await everything(two))["tables"]
     assert (await say(two, "add", model="ft:nothing")).startswith("127.0.0.1 says that it has no model of this name.")
