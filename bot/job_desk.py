@@ -27,12 +27,17 @@ ASK_FROM = 25
 
 @dataclass(frozen=True, slots=True)
 class WritingPlan:
-    """A run of /generate before it begins. Without an `offer_id` it is too small to ask about. Money in US dollars."""
+    """A run of /generate before it begins. Without an `offer_id` it is too small to ask about. Money in US dollars.
+
+    `estimate` is for the run and `hundred` for 100 drafts, without tags and what is written anew; None where neither
+    can be told.
+    """
 
     count: int
     offer_id: int | None = None
     voice: str = ""
     estimate: Estimate | None = None
+    hundred: Estimate | None = None
     money: Standing | None = None
 
 
@@ -87,6 +92,11 @@ class JobDesk:
             raise NothingToDo("This training was begun already.", "Use /finetune to begin another one.")
         return await self._submit_training(offer, person, channel_id)
 
+    async def is_training_begun(self, offer_id: int) -> bool:
+        """Whether somebody has begun what was offered."""
+        offer = await voices.get_offer(self._database, offer_id)
+        return offer is not None and offer.job_id is not None
+
     async def retry_training(self, job_id: int, person: Person, channel_id: int | None) -> Job:
         """Do the same again: what was refused halfway goes on from there, what is over begins anew.
 
@@ -121,19 +131,21 @@ class JobDesk:
             NothingToDo: there is no such voice, nothing to write like, or no key.
         """
         count = int(str(parameters["count"]))
-        if parameters.get("voice"):
-            await self._stages.register.find(str(parameters["voice"]))
         if count < ASK_FROM:
-            return WritingPlan(count)
+            named = parameters.get("voice")
+            voice = await (self._stages.register.find(str(named)) if named else self._stages.voices.current())
+            run, hundred = await self._stages.voices.likely(voice, count, 100)
+            return WritingPlan(count, estimate=run, hundred=hundred)
         desk = await self._stages.desk(parameters)
         prompt = str(parameters.get("prompt") or desk.voice.user_message)
         estimate = await desk.writer.likely(desk.voice, prompt, count)
+        hundred = await desk.writer.likely(desk.voice, prompt, 100)
         now = self._clock()
         async with self._database.write() as connection:
             offer_id = await jobs.add_job_offer(connection, "generate", parameters, now=now)
         budget = self._settings().budget
         money = await spending.standing(self._database, budget.monthly_limit, budget.caps, now)
-        return WritingPlan(count, offer_id, desk.voice.name, estimate, money)
+        return WritingPlan(count, offer_id, desk.voice.name, estimate, hundred, money)
 
     async def start_writing(self, offer_id: int, person: Person, channel_id: int | None) -> Job:
         """Begin what was offered.
@@ -158,6 +170,11 @@ class JobDesk:
             channel_id=channel_id,
             beside=beside,
         )
+
+    async def is_writing_begun(self, offer_id: int) -> bool:
+        """Whether somebody has begun what was offered."""
+        offer = await jobs.get_job_offer(self._database, offer_id)
+        return offer is not None and offer[2] is not None
 
     async def allow_more(self, job_id: int, dollars: float, person: Person) -> Job:
         """Let this month have more than its limit, and the job that stopped at it go on.

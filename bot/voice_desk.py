@@ -12,7 +12,8 @@ from bot.config import Settings
 from bot.drafts import Person
 from bot.errors import ModelError, ModelRefused, NothingToDo
 from bot.examples import Dataset, Example
-from bot.language.models import describe_model
+from bot.jobs.runner import JobState
+from bot.language.models import ModelCard, find_model
 from bot.language.prices import Estimate, training_price
 from bot.model_services import ModelServices
 from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost, store_cancelled
@@ -39,6 +40,8 @@ class Terms:
     price: str
     """Where the price comes from, in words."""
     shutdown_date: date | None
+    is_named: bool | None
+    """Whether the service names the model among its own; None where it does not tell."""
     money: Standing
 
 
@@ -96,12 +99,17 @@ class VoiceDesk:
         """What writes in a voice. Raises NothingToDo where no service is set at its address."""
         return KINDS[voice.kind].writes(self._database, self._services.at(voice.base_url), voice)
 
-    async def likely(self, voice: Voice, drafts: int) -> Estimate | None:
-        """What so many drafts will probably take; None where that cannot be told, as before the first download."""
+    async def likely(self, voice: Voice, *drafts: int) -> tuple[Estimate | None, ...]:
+        """What each of these numbers of drafts will probably take, asked for as usual.
+
+        None where that cannot be told, as before the first download.
+        """
+        voice = self.as_it_writes(voice)
         try:
-            return await self.writer(voice).likely(voice, voice.user_message, drafts)
+            writer = self.writer(voice)
+            return tuple([await writer.likely(voice, voice.user_message, number) for number in drafts])
         except NothingToDo:
-            return None
+            return (None,) * len(drafts)
 
     async def use_few_shot(self, person: Person) -> None:
         """Write without training from now on, until somebody chooses another voice or a training ends."""
@@ -156,6 +164,7 @@ class VoiceDesk:
             cost=estimated_cost(dataset, model, epochs, own_price),
             service_job_id=settings.job_id,
         )
+        card, is_named = await self._card(model, base_url)
         now = self._clock()
         async with self._database.write() as connection:
             offer = replace(offer, id=await voices.add_offer(connection, offer, now=now))
@@ -163,18 +172,20 @@ class VoiceDesk:
             offer,
             dataset,
             _price_in_words(model, own_price),
-            await self._shutdown_date(model, base_url),
+            card.shutdown_date if card else None,
+            is_named,
             await spending.standing(self._database, settings.budget.monthly_limit, settings.budget.caps, now),
         )
 
-    async def _shutdown_date(self, model: str, base_url: str) -> date | None:
-        """When the service has announced to stop a model; None too where it does not tell, or not at once."""
+    async def _card(self, model: str, base_url: str) -> tuple[ModelCard | None, bool | None]:
+        """What the service says of a model, and whether it has it; None for both where it does not tell at once."""
         try:
             async with asyncio.timeout(_ASKED):
-                return (await describe_model(self._services.at(base_url).with_model(model))).shutdown_date
+                card = await find_model(self._services.at(base_url).with_model(model))
         except (ModelError, TimeoutError) as error:
             _log.info("The service did not tell when %s ends (%s).", model, type(error).__name__)
-            return None
+            return None, None
+        return card, card is not None
 
     def course(self, offer: Offer) -> Course:
         """What the stage needs to train as offered. Raises NothingToDo where no service is set at its address."""
@@ -229,7 +240,9 @@ class VoiceDesk:
         training = await self.training_of(job_id)
         job = await jobs.get_job(self._database, job_id)
         is_under_way = job is not None and not job.state.is_final  # somebody let it go on
-        if is_under_way or training.state in {TrainingState.RUNNING, TrainingState.SUCCEEDED}:
+        # Right after *Stop* it may still be running at the service, where it is about to be cancelled.
+        is_running = training.state is TrainingState.RUNNING and (job is None or job.state is not JobState.CANCELLED)
+        if is_under_way or is_running or training.state is TrainingState.SUCCEEDED:
             raise NothingToDo(
                 "The files of this training are in use, or have given a voice.", "Stop the training first."
             )

@@ -44,7 +44,7 @@ class VoicesCog(commands.Cog):
         await interaction.response.defer(ephemeral=True, thinking=True)
         app = interaction.client.app
         entry = await app.register.entry(voice)
-        hundred = await app.voices.likely(entry.voice, 100)
+        (hundred,) = await app.voices.likely(entry.voice, 100)
         await _send(interaction, await whole(entry, _today(interaction), app.settings.budget, hundred))
 
     @needs(Level.OWNER)

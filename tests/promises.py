@@ -293,9 +293,11 @@ COSTS = {
         (PRICES, "test_a_model_of_ones_own_on_this_machine_is_free_and_a_listed_one_is_not"),
     ],
     "These are estimates.": [_OPTIONS_PAGE],
-    "Before a training and before a large run you are shown one for your own posts.": [
+    "Before a training and before a large run you are shown one for your own posts; a small run says as it begins what it "
+    "and 100 drafts will cost.": [
         _OFFER,
         (GENERATING, "test_a_large_run_says_first_what_it_will_take"),
+        (GENERATING, "test_a_small_run_begins_at_once_and_says_what_it_will_cost"),
     ],
     "`monthly_limit` is 20 dollars unless you change it; `per_day` and `per_run` set caps beside it.": [
         (README, "test_the_limit_that_is_named_is_the_default"),

@@ -404,7 +404,7 @@ async def read_log(service: ModelService, job_id: str) -> Log:
         if event.type == "moderation_checks":
             blocked += _blocked_by(data)
         if isinstance(event.message, str) and event.message.strip() and len(said) < _EVENTS_KEPT:
-            said.append(Event(number(event.created_at), presentable(event.message)[:_LONGEST_EVENT]))
+            said.append(Event(number(event.created_at), _shortened(presentable(event.message))))
     return Log(
         loss=tuple(sorted(loss.items())),
         held_out_loss=tuple(sorted(held_out.items())),
@@ -412,6 +412,10 @@ async def read_log(service: ModelService, job_id: str) -> Log:
         events=tuple(reversed(said)),
         blocked_by=tuple(dict.fromkeys(blocked)),
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_EVENT else f"{text[: _LONGEST_EVENT - 1]}…"
 
 
 def _blocked_by(data: Mapping[str, object]) -> list[str]:

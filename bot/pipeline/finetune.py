@@ -31,6 +31,7 @@ from bot.store import datasets, spending, voices
 from bot.store.database import Database
 from bot.training import Failure, Offer, Training, TrainingState, Voice
 from bot.voices.protocol import Material, Pausable, Trainer
+from bot.words import counted
 
 _log = logging.getLogger(__name__)
 _PURPOSE = "fine-tuning"
@@ -432,7 +433,7 @@ def _failed(training: Training) -> TrainingFailed:
             step = "Look at the billing and limits pages there, then try again."
         case _:
             sentence = f"{service} could not train.{said}"
-            step = "Try again, or write without training: /generate does both."
+            step = "Try again, or write without training, as /generate does."
     return TrainingFailed(sentence if sentence.endswith(".") else f"{sentence}.", step)
 
 
@@ -507,7 +508,13 @@ def _watching(training: Training, dataset: Dataset, course: Course) -> Progress:
     if points:
         line += f" Loss {points[-1][1]:.3f} at step {points[-1][0]:,}."
         preview = Preview(sparkline([loss for _, loss in points]), "Training loss")
-    said = "\n".join(event.text for event in training.events[-_EVENTS_SHOWN:])
+    facts = [
+        ("Training", f"{training.base_model} on dataset {dataset.id}, {counted(training.epochs, 'epoch')}"),
+    ]
+    # What a training failed with is told as the reason already.
+    events = [event.text for event in training.events if not (training.error or "").startswith(event.text.rstrip("…"))]
+    if events:
+        facts.append(("Lately", "\n".join(events[-_EVENTS_SHOWN:])))
     can_rest = isinstance(course.trainer, Pausable)
     rest = {"running": "pause", "paused": "resume"}.get(training.service_state or "") if can_rest else None
     return Progress(
@@ -518,7 +525,7 @@ def _watching(training: Training, dataset: Dataset, course: Course) -> Progress:
         "steps",
         preview,
         total_is_estimate=training.steps is None,
-        facts=(("Lately", said),) if said else (),
+        facts=tuple(facts),
         curve=points,
         held_out_curve=training.held_out_curve,
         finish=training.estimated_finish,

@@ -180,7 +180,7 @@ def _why(job: tuning.TuningJob, log: tuning.Log) -> tuple[Failure, str]:
         return Failure.BAD_FILE, said
     if code in NO_MONEY:
         return Failure.NO_CREDIT, said
-    return Failure.OTHER, f"{said} ({code})" if code and code not in said else said
+    return Failure.OTHER, f"{said.rstrip('.')} ({code})." if code and code not in said else said
 
 
 def _file(dataset: Dataset, examples: Sequence[Example], *, with_mark: bool) -> bytes:

@@ -51,7 +51,7 @@ _REDRAWN = 10.0  # times the usual pause: a picture is uploaded anew each time
 _PICTURES = {"finetune": "loss.png", "examples": "dataset.png"}
 _BESIDE = 24  # characters of a fact that still fit beside another one
 _PAID = frozenset({"finetune", "generate", "compare"})
-_STOPPED = {"finetune": "Stopped. The training is cancelled at its service as well."}
+_KEEPS_NOTHING = frozenset({"finetune"})  # the steps of a training that gave no voice are of no use to anybody
 _TITLES = {
     "download": "Downloading posts",
     "examples": "Making training data",
@@ -282,10 +282,11 @@ def render(job: Job, speed: Speed, result: Result | None = None, warning: str = 
         case JobState.CANCELLING:
             lines = ["Stopping."]
         case JobState.CANCELLED:
-            lines = [_STOPPED.get(job.kind, "Stopped. What was done until then is kept.")]
+            kept = "" if job.kind in _KEEPS_NOTHING else " What was done until then is kept."
+            lines = [f"Stopped.{kept}", *(result.lines if result is not None else ())]
         case JobState.FAILED:
             lines = [job.error or "It did not work.", *(result.lines if result is not None else ())]
-            if progress.done:
+            if progress.done and job.kind not in _KEEPS_NOTHING:
                 lines.append(f"Done until then: {_count(progress.done, progress.unit)}. It is kept.")
         case JobState.SUCCEEDED:
             lines += result.lines if result is not None else ()
@@ -331,9 +332,9 @@ def _how_far(progress: Progress, speed: Speed) -> list[str]:
         lines.append(f"`{bar(progress.done, progress.total)}` {share}%")
         count = f"{progress.done:,} of {about}{_count(progress.total, progress.unit)}"
     if progress.unit and (progress.total or progress.done):  # without a unit the numbers say nothing
-        if rate is not None and progress.waiting_for is None:
+        if rate is not None and progress.waiting_for is None and progress.rest != "resume":
             count += f" · {rate:,.1f} a second" if rate >= 0.1 else f" · {rate * 60:,.1f} a minute"  # noqa: PLR2004
-            if progress.total and progress.done < progress.total:
+            if progress.total and progress.done < progress.total and progress.finish is None:
                 count += f" · about {duration((progress.total - progress.done) / rate)} left"
         lines.append(count)
     if progress.finish is not None and progress.waiting_for is None:

@@ -11,7 +11,7 @@ from bot.jobs.runner import JSON
 from cogs.ui.buttons import require_channel
 from cogs.ui.offer_button import offer_view
 from cogs.ui.training_offer import offer_training
-from cogs.ui.writing_offer import offer_embed
+from cogs.ui.writing_offer import estimate_in_words, offer_embed
 
 _STARTED = {
     "download": "The download has started.",
@@ -36,6 +36,7 @@ async def start_stage(
     await interaction.response.defer(ephemeral=True, thinking=True)
     require_channel(interaction)
     parameters = parameters or _defaults(interaction.client, kind)
+    estimate = ""
     if kind == "generate":
         app = interaction.client.app
         plan = await app.jobs.plan_writing(parameters)
@@ -43,14 +44,17 @@ async def start_stage(
             shown, view = offer_embed(plan, app.settings.budget), offer_view("write", plan.offer_id)
             await interaction.followup.send(embed=shown, view=view, ephemeral=True)
             return
-    await _submit(interaction, kind, parameters)
+        estimate = estimate_in_words(plan, app.settings.budget)
+    await _submit(interaction, kind, parameters, estimate)
 
 
 def _defaults(client: Client, kind: str) -> dict[str, JSON]:
     return {"count": client.app.settings.draft_count} if kind == "generate" else {}
 
 
-async def _submit(interaction: discord.Interaction[Client], kind: str, parameters: Mapping[str, JSON]) -> None:
+async def _submit(
+    interaction: discord.Interaction[Client], kind: str, parameters: Mapping[str, JSON], estimate: str
+) -> None:
     await interaction.client.app.runner.submit(
         kind,
         parameters,
@@ -58,4 +62,5 @@ async def _submit(interaction: discord.Interaction[Client], kind: str, parameter
         requester_id=interaction.user.id,
         channel_id=interaction.channel_id,
     )
-    await interaction.followup.send(f"{_STARTED[kind]} You can follow it in this channel.", ephemeral=True)
+    said = (_STARTED[kind], estimate, "You can follow it in this channel.")
+    await interaction.followup.send(" ".join(filter(None, said)), ephemeral=True)

@@ -32,6 +32,8 @@ class StopButton(DurableButton, template=r"job:(?P<id>\d{1,15}):stop", needs=Lev
         job = await interaction.client.app.jobs.cancel(self.job_id, person(interaction))
         if job is None or (job.state.is_final and job.state is not JobState.CANCELLED):
             text = "That job has already ended."
+        elif job.kind == "finetune":
+            text = "It is being stopped, and the training cancelled at its service."
         else:
             text = "It is being stopped. What was done until now is kept."
         await interaction.followup.send(text, ephemeral=True)

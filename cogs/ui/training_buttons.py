@@ -5,6 +5,7 @@ Ids are `training:<job>:<press>`: the job's number leads to everything else, als
 
 from __future__ import annotations
 
+import logging
 import re
 from enum import StrEnum
 from typing import Any, Self
@@ -12,10 +13,10 @@ from typing import Any, Self
 import discord
 
 from bot.app import App
-from bot.client import Client
+from bot.client import DISCORD_FAILURES, Client, failure_in_words
 from bot.jobs.runner import Job, JobState
 from bot.permissions import Level
-from bot.store import voices
+from bot.store import spending, voices
 from bot.training import REMEDIES, Failure, Remedy, Training, TrainingState
 from cogs.ui.buttons import person, require_channel
 from cogs.ui.dataset_message import Result
@@ -23,7 +24,9 @@ from cogs.ui.items import DurableButton, Form, view_of
 from cogs.ui.limits import MODAL_INPUT, cut, embed, foreign
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.screening_buttons import Place, Press, ScreeningButton
+from cogs.ui.words import money
 
+_log = logging.getLogger(__name__)
 _LONGEST_NUMBER = 10
 _EXAMPLE = 400  # characters of an example that are shown
 
@@ -44,25 +47,29 @@ class Files(StrEnum):
 _LABELS: dict[str, tuple[str, discord.ButtonStyle]] = {
     Rest.PAUSE: ("Pause", discord.ButtonStyle.secondary),
     Rest.RESUME: ("Resume", discord.ButtonStyle.primary),
-    Remedy.FEW_SHOT: ("Use few-shot instead", discord.ButtonStyle.primary),
+    Remedy.FEW_SHOT: ("Use few-shot instead", discord.ButtonStyle.secondary),
     Remedy.OTHER_SERVICE: ("Use another service", discord.ButtonStyle.secondary),
     Remedy.RETRY: ("Retry as is", discord.ButtonStyle.secondary),
-    Remedy.SCREEN_STRICTER: ("Screen more strictly", discord.ButtonStyle.primary),
+    Remedy.SCREEN_STRICTER: ("Screen more strictly", discord.ButtonStyle.secondary),
     Remedy.FILTER_WORDS: ("Filter words", discord.ButtonStyle.secondary),
     Remedy.FEWER_POSTS: ("Fewer posts", discord.ButtonStyle.secondary),
     Files.DELETE: ("Delete uploaded files", discord.ButtonStyle.danger),
 }
 _OWNERS = (Remedy.FEW_SHOT, Remedy.FILTER_WORDS, Remedy.FEWER_POSTS)
 """What changes an option, or which voice writes: as with /config and /voices, the owner's alone."""
+_FILES_LEFT = "Files of this training are still at the service. Delete them, if you do not mean to go on."
+_FILES_GONE = "What was uploaded is deleted at the service again."
 _OTHER_SERVICES = """\
 A training can go to any service that speaks OpenAI's files and fine-tuning-jobs API, or Together's. Set these in \
-config.toml, the key best as an environment variable or a secret file, then start the bot again:
+config.toml, which the bot reads again while it runs, and then the key with /config secret:
 ```toml
 [openai.fine_tuning]
-base_url = "https://…/v1"   # the service's own page names it
-model = "…"                 # a model that can be trained there
-api = "auto"                # openai, azure or together, where the address does not tell
+base_url = "https://…/v1"
+model = "…"
+api = "auto"
 ```
+The service's own page names the address, and the models that can be trained there. Where the address does not tell \
+how to ask for a training, `api` says it: openai, azure or together.
 Nebius Token Factory, Azure, Together and a LiteLLM proxy take trainings this way. A model that was trained by hand \
 elsewhere becomes a voice with /voices add."""
 
@@ -72,11 +79,12 @@ class TrainingButton(
 ):
     """One of a training's buttons."""
 
-    def __init__(self, job_id: int, press: str) -> None:
+    def __init__(self, job_id: int, press: str, *, is_likeliest: bool = False) -> None:
         self.job_id = job_id
         self.press = press
         self.needs = Level.OWNER if press in _OWNERS else Level.REVIEWER
         label, style = _LABELS[press]
+        style = discord.ButtonStyle.primary if is_likeliest else style
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"training:{job_id}:{press}"))
 
     @classmethod
@@ -113,6 +121,25 @@ class TrainingButton(
         await interaction.followup.send(
             embed=embed(description=text), view=view or discord.utils.MISSING, ephemeral=True
         )
+        if self.press == Files.DELETE:
+            await _show_deleted(interaction, self.job_id)
+
+
+async def _show_deleted(interaction: discord.Interaction[Client], job_id: int) -> None:
+    """Let the training's message say that its files are gone, and take the button for that away."""
+    message, app = interaction.message, interaction.client.app
+    job = await app.runner.get(job_id)
+    result = None if job is None else await training_result(app, job, None)
+    if message is None or not message.embeds or result is None:
+        return
+    shown = message.embeds[0].copy()
+    shown.description = (shown.description or "").replace(_FILES_LEFT, _FILES_GONE)
+    if message.attachments:  # Discord would show it twice where the embed named it by its address
+        shown.set_image(url=f"attachment://{message.attachments[0].filename}")
+    try:
+        await message.edit(embed=shown, view=result.view)
+    except DISCORD_FAILURES as error:
+        _log.warning("Files were deleted, but their message could not say so (%s).", failure_in_words(error))
 
 
 async def _stricter(app: App, job_id: int) -> tuple[str, discord.ui.View]:
@@ -176,12 +203,14 @@ async def training_result(app: App, job: Job, picture: bytes | None) -> Result |
     view = view_of()
     if job.state is JobState.CANCELLED:
         view.add_item(NextStepButton("finetune"))
-    for remedy in _remedies(job, training):
-        view.add_item(TrainingButton(job.id, remedy))
-    lines: list[str] = []
-    if training.has_files and training.state is not TrainingState.RUNNING:
+    for number, remedy in enumerate(_remedies(job, training)):
+        view.add_item(TrainingButton(job.id, remedy, is_likeliest=number == 0))
+    lines = await _what_is_left(app, job, training)
+    if training.has_files and (training.state is not TrainingState.RUNNING or job.state is JobState.CANCELLED):
         view.add_item(TrainingButton(job.id, Files.DELETE))
-        lines.append("Files of this training are still at the service. Delete them, if you do not mean to go on.")
+        lines.append(_FILES_LEFT)
+    elif training.files_deleted:
+        lines.append(_FILES_GONE)
     return Result(lines, await _wrong_line(app, training), picture, view)
 
 
@@ -193,6 +222,22 @@ async def _wrong_line(app: App, training: Training) -> list[tuple[str, str, bool
     line, example = named
     whose = "a custom prompt" if example.post_id is None else f"post {foreign(example.post_id)}"
     return [(f"Line {line:,} of the file, from {whose}", cut(foreign(cut(example.assistant, _EXAMPLE)), 900), False)]
+
+
+async def _what_is_left(app: App, job: Job, training: Training) -> list[str]:
+    """What a training that gave no voice leaves at its service, files aside, and in the budget."""
+    if job.state is not JobState.CANCELLED:
+        if training.state is TrainingState.RUNNING:
+            return ["The training itself goes on at the service. *Retry as is* follows it again."]
+        return []
+    if training.service_job_id is None:
+        return ["Should the training have begun at the service, it is cancelled there as well."]
+    lines = ["The training is cancelled at its service as well."]
+    spent = await spending.spent_on_job(app.database, job.id)
+    if spent:
+        amount = money(spent, app.settings.budget)
+        lines.append(f"The budget goes on counting {amount} for it: nobody tells what the service charges.")
+    return lines
 
 
 def _remedies(job: Job, training: Training) -> tuple[Remedy, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import discord
 
 from bot.client import Client
-from bot.config import BudgetSettings
 from bot.language.endpoint import service_name
 from bot.voice_desk import Terms
 from bot.words import counted
@@ -16,6 +15,10 @@ from cogs.ui.screening_review import standing
 from cogs.ui.words import money
 
 _CLOSING = "OpenAI takes no fine-tuning from new customers, and from nobody after 2027-01-06."
+_FOLLOWS = (
+    "It is set as `job_id`, and under way at the service. The button follows it to its end; nothing is uploaded."
+    " To train anew instead, empty `job_id` first: /config reset option:job_id does it."
+)
 
 
 async def offer_training(
@@ -37,23 +40,37 @@ async def offer_training(
     terms = await app.voices.offer(model=model, epochs=epochs, suffix=suffix, dataset_id=dataset_id, activate=activate)
     screening = await standing(app.database, terms.dataset)
     shown = _render(terms, screening.words + ("" if screening.is_settled else "; /moderate does it"), interaction)
-    await interaction.followup.send(embed=shown, view=offer_view("train", terms.offer.id), ephemeral=True)
+    label = "Follow it" if terms.offer.service_job_id else ""
+    await interaction.followup.send(embed=shown, view=offer_view("train", terms.offer.id, label), ephemeral=True)
 
 
 def _render(terms: Terms, screening: str, interaction: discord.Interaction[Client]) -> discord.Embed:
     offer, dataset = terms.offer, terms.dataset
     budget = interaction.client.app.settings.budget
     service = service_name(offer.base_url)
-    ends = "no end is announced" if terms.shutdown_date is None else f"the service stops it on {terms.shutdown_date}"
-    fields = [
-        ("Examples", f"{dataset.training_count:,}, and {dataset.held_out_count:,} held out", True),
-        ("Screening", screening, True),
-        ("Service", foreign(service), True),
-        ("Model", f"{foreign(offer.model)}; {ends}", True),
-        ("Training", f"{dataset.tokens:,} tokens × {counted(offer.epochs, 'epoch')}", True),
-        ("Cost", _cost(terms, budget), True),
-        ("Budget", left_for_run(terms.money, budget), True),
-    ]
+    if offer.service_job_id:
+        title, does = f"Follow the job {foreign(offer.service_job_id)}?", _FOLLOWS
+        # What the settings say of a new training is not true of one that somebody began elsewhere.
+        fields = [
+            ("Service", foreign(service), True),
+            ("Messages", f"those of dataset {dataset.id}", True),
+            ("Cost", "what the service says at its end; whoever began it is paying for it already", False),
+        ]
+    else:
+        title = f"Train a voice on dataset {dataset.id}?"
+        does = (
+            f"Nothing is uploaded or paid for before you press the button. If {foreign(service)} takes no training from"
+            " this account, the bot deletes there again what it has uploaded."
+        )
+        fields = [
+            ("Examples", f"{dataset.training_count:,}, and {dataset.held_out_count:,} held out", True),
+            ("Screening", screening, True),
+            ("Service", foreign(service), True),
+            ("Model", f"{foreign(offer.model)}; {_end(terms)}", False),
+            ("Training", f"{dataset.tokens:,} tokens × {counted(offer.epochs, 'epoch')}", False),
+            ("Cost", f"about {money(offer.cost, budget)}, an estimate, at {terms.price}", False),
+            ("Budget", left_for_run(terms.money, budget), False),
+        ]
     if offer.suffix:
         fields.append(("Suffix", foreign(offer.suffix), True))
     if not offer.activate:
@@ -62,28 +79,21 @@ def _render(terms: Terms, screening: str, interaction: discord.Interaction[Clien
         notes = run_notes(offer.cost, terms.money, budget, "it will not be begun.")
         fields += [("Please note", note, False) for note in notes]
     return embed(
-        title=f"Follow the job {foreign(offer.service_job_id)}?"
-        if offer.service_job_id
-        else f"Train a voice on dataset {dataset.id}?",
-        description=_what_the_button_does(offer.service_job_id, service),
+        title=title,
+        description=does,
         fields=fields,
         footer=f"{_CLOSING if service == 'OpenAI' else ''} /generate works without training.".strip(),
     )
 
 
-def _cost(terms: Terms, budget: BudgetSettings) -> str:
-    if terms.offer.service_job_id:
-        return "what the service says at its end; whoever began it is paying for it already"
-    return f"about {money(terms.offer.cost, budget)}, an estimate, at {terms.price}"
-
-
-def _what_the_button_does(job_id: str, service: str) -> str:
-    if job_id:
-        return (
-            f"The job {foreign(job_id)}, set as `job_id`, is under way at the service. The button follows it to its"
-            " end; nothing is uploaded. Empty `job_id` in config.toml to train anew."
-        )
-    return (
-        "Nothing is uploaded or paid for before you press the button."
-        f" If {foreign(service)} takes no training from this account, the bot deletes there again what it has uploaded."
-    )
+def _end(terms: Terms) -> str:
+    """When the model stops, as far as its service tells."""
+    if terms.shutdown_date is not None:
+        return f"the service stops it on {terms.shutdown_date}"
+    match terms.is_named:
+        case True:
+            return "no end is announced"
+        case False:
+            return "the service does not name it among its models"
+        case None:
+            return "the service does not tell when it ends"

@@ -115,12 +115,12 @@ async def restarted(world: World) -> None:
 
 
 async def stage(world: World, command: str, actor: MemberActor | None = None, **options: Any) -> discord.Message:
-    """Use a stage's command (and the button that follows /finetune), and wait for its outcome."""
+    """Use a stage's command (and the first button of what /finetune offers), and wait for its outcome."""
     actor = actor or world.owner
     shown = len(shown_with(world, TITLES[command]))
     result = await actor.slash(world.channel, command, **options)
     if command == "finetune":
-        result = await actor.click(answer(result), label="Start training")
+        result = await actor.click(answer(result), label=buttons(answer(result).message)[0])
     return await outcome(world, command, after=shown, said=said(result))
 
 

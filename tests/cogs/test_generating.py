@@ -14,8 +14,10 @@ from bot.training import TrainingApi, VoiceKind
 from tests.cogs.acts import (
     TITLES,
     answer,
+    as_it_stands,
     buttons,
     calls,
+    forged,
     line,
     outcome,
     pause,
@@ -41,6 +43,7 @@ async def test_a_large_run_says_first_what_it_will_take(small: World):
     assert "Write 30 drafts?" in text
     assert "Voice: few-shot" in text
     assert re.search(r"Cost: about \$0\.\d+ for about [\d,]+ tokens, an estimate", text)
+    assert re.search(r"100 drafts: about \$0\.\d+$", text, re.MULTILINE)
     assert "Budget: $20.00 of $20.00 left this month" in text
     assert buttons(answer(offer).message) == ["Start writing", "Cancel"]
     await pause()
@@ -51,8 +54,11 @@ async def test_a_large_run_says_first_what_it_will_take(small: World):
     assert said(pressed) == "The voice has begun to write. You can follow it in this channel."
     assert line(await outcome(small, "generate")) == "Done: 30 drafts wait for your decision."
     assert await rows(small, "SELECT count(*), count(DISTINCT slot) FROM drafts") == [(30, 30)]
-    again = await small.owner.click(answer(offer), label="Start writing")
+    assert buttons(as_it_stands(small, answer(offer).message)) == []
+    again = await forged(small, small.owner, answer(offer).message, "write:1:start")
     assert said(again).startswith("This run was begun already, or is gone.")
+    cancelled = await forged(small, small.owner, answer(offer).message, "write:1:cancel")
+    assert said(cancelled).startswith("This was begun already.")
 
 
 async def test_a_large_run_that_is_cancelled_begins_nothing(small: World):
@@ -64,10 +70,36 @@ async def test_a_large_run_that_is_cancelled_begins_nothing(small: World):
     assert await rows(small, "SELECT count(*) FROM jobs WHERE kind = 'generate'") == [(0,)]
 
 
-async def test_a_small_run_begins_at_once(small: World):
+async def test_a_small_run_begins_at_once_and_says_what_it_will_cost(small: World):
     await stage(small, "download")
-    assert said(await small.owner.slash(small.channel, "generate", count=2)).startswith("The voice has begun to write.")
+    text = said(await small.owner.slash(small.channel, "generate", count=2))
+    found = re.fullmatch(
+        r"The voice has begun to write\. 2 drafts will cost about \$([\d.]+), and 100 about \$([\d.]+): an estimate, on"
+        r" top of which come tags and what is written anew\. You can follow it in this channel\.",
+        text,
+    )
+    assert found, text
+    assert 0 < float(found[1]) < float(found[2])
+    shown = said(await small.owner.slash(small.channel, "voices show", voice="1"))
+    assert f"100 drafts: about ${found[2]}, an estimate" in shown
     assert "2 drafts wait" in line(await outcome(small, "generate"))
+
+
+async def test_a_small_run_is_estimated_for_the_voice_that_is_named(small: World):
+    await up_to(small, "examples")
+    await stage(small, "finetune", activate=False)
+    text = said(await small.owner.slash(small.channel, "generate", count=1, voice="2"))
+    hundred = text.partition("and 100 about ")[2].partition(":")[0]
+    assert f"100 drafts: about {hundred}, an estimate" in said(
+        await small.owner.slash(small.channel, "voices show", voice="2")
+    )
+    await outcome(small, "generate")
+
+
+async def test_where_nothing_can_be_estimated_the_run_says_why_it_cannot_write(small: World):
+    text = said(await small.owner.slash(small.channel, "generate", count=2))
+    assert text == "The voice has begun to write. You can follow it in this channel."
+    assert "There are no posts to write like." in line(await outcome(small, "generate"))
 
 
 async def test_another_voice_writes_when_it_is_named(small: World):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from tests.audit import newest_acts
 from tests.cogs.acts import (
     TITLES,
     answer,
+    as_it_stands,
     becomes,
     buttons,
     calls,
     everything,
+    forged,
     line,
     now,
     outcome,
@@ -55,6 +58,18 @@ async def at_the_service(world: World, *words: str) -> discord.Message:
         return shown[-1] if " says: " in text and all(word in text for word in words) else None
 
     return await world.until(found, seconds=15)
+
+
+def likeliest(message: discord.Message) -> list[str]:
+    """The labels of the buttons that stand out."""
+    parts = [child for row in message.components for child in row.children]  # type: ignore[union-attr]
+    return [p.label or "" for p in parts if isinstance(p, discord.Button) and p.style is discord.ButtonStyle.primary]
+
+
+def job_number(message: discord.Message) -> int:
+    found = re.match(r"Job (\d+)", message.embeds[0].footer.text or "")
+    assert found is not None
+    return int(found[1])
 
 
 async def failed(world: World, code: str, message: str) -> discord.Message:
@@ -109,9 +124,26 @@ async def test_an_offer_counts_once(small: World):
     offer = await offered(small)
     await small.owner.click(offer, label="Start training")
     await outcome(small, "finetune")
-    again = await small.owner.click(offer, label="Start training")
-    assert said(again) == "This training was begun already. Use /finetune to begin another one."
+    stands = as_it_stands(small, offer.message)
+    assert "Train a voice on dataset 1?" in describe(stands), "what was agreed to can still be read"
+    assert buttons(stands) == []
+    late = {press: await forged(small, small.owner, offer.message, f"train:1:{press}") for press in ("start", "cancel")}
+    assert said(late["start"]) == "This training was begun already. Use /finetune to begin another one."
+    assert said(late["cancel"]) == "This was begun already. *Stop*, below the message that shows it, ends it."
     assert len(small.openai.state.jobs) == 1
+
+
+async def test_the_offer_says_what_the_service_tells_of_the_model(small: World):
+    await up_to(small, "examples")
+
+    async def model(name: str) -> str:
+        return describe((await offered(small, model=name)).message).partition("Model: ")[2].split("\n")[0]
+
+    assert await model("gpt-6-luna") == "gpt-6-luna; no end is announced"
+    assert await model("mine-9") == "mine-9; the service does not name it among its models"
+    assert "at the dearest that is known" in describe((await offered(small, model="mine-9")).message)
+    small.openai.faults.schedule(Fault("GET", "/v1/models/*", "status", 403, {"error": {}}))
+    assert await model("gpt-4.1") == "gpt-4.1; the service does not tell when it ends"
 
 
 async def test_what_was_offered_is_trained_whatever_the_settings_say_by_then(small: World):
@@ -211,6 +243,8 @@ async def test_the_message_shows_state_steps_events_and_the_curve_as_a_picture(s
     await small.owner.click(await offered(small), label="Start training")
     shown = await at_the_service(small, "running", "Loss", "The service expects to be done <t:", "Lately: ")
     assert "of 24 steps" in describe(shown)
+    assert "Training: gpt-4.1-mini-2025-04-14 on dataset 1, 2 epochs" in describe(shown)
+    assert " left" not in line(shown), "the service's own word for its end is enough"
     assert buttons(shown) == ["Stop", "Pause"]
     shown = await small.until(lambda: m if (m := now(small, shown)).attachments else None)
     assert [file.filename for file in shown.attachments] == ["loss.png"]
@@ -241,6 +275,10 @@ async def test_pause_and_resume(small: World):
     assert "will rest" in said(await small.reviewer.click(shown, label="Pause"))
     rested = await at_the_service(small, "says: paused")
     assert buttons(rested) == ["Stop", "Resume"]
+    assert " a second" not in line(rested)
+    assert " left" not in line(rested)
+    status = said(await small.owner.slash(small.channel, "status"))
+    assert re.search(r"/finetune · begun <t:\d+:R> · paused", status)
     await small.restart()  # the buttons mean the same in the next process
     assert said(await small.owner.click(now(small, rested), label="Resume")) == "The training goes on."
     await at_the_service(small, "says: running")
@@ -268,7 +306,11 @@ async def test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name(sm
     await small.restart()
     assert not calls(small.openai.requests, "POST", "/cancel"), "a restart is nobody's wish"
     await small.owner.click(now(small, shown), label="Stop")
-    await outcome(small, "finetune")
+    stopped = line(await outcome(small, "finetune"))
+    assert "The training is cancelled at its service as well." in stopped
+    assert re.search(r"The budget goes on counting \$0\.\d+ for it", stopped)
+    assert "Files of this training are still at the service." in stopped
+    assert buttons(now(small, shown)) == ["Train a voice", "Delete uploaded files"]
     await small.until(lambda: calls(small.openai.requests, "POST", "/cancel"))
     assert ("keeper", "stop") in await acts(small)
 
@@ -307,6 +349,7 @@ async def test_a_service_that_trains_nobody_leads_to_few_shot(small: World):
     await small.owner.click(offer, label="Start training")
     shown = await outcome(small, "finetune", after=1)
     assert "takes no fine-tuning jobs from this organisation." in line(shown)
+    assert "What was uploaded is deleted at the service again." in line(shown)
     assert buttons(shown) == ["Use few-shot instead", "Use another service"]
     assert len(small.openai.state.files) == files, "the orphaned file is deleted again"
     assert "base_url" in said(await small.owner.click(shown, label="Use another service"))
@@ -325,6 +368,8 @@ async def test_an_unsafe_file_offers_to_leave_more_out(small: World):
     shown = await stage(small, "finetune")
     assert "The safety checks of 127.0.0.1 stopped the training." in line(shown)
     assert "categories: violence" in line(shown)
+    assert describe(shown).count("This training file was blocked") == 1, "what was said is not said twice"
+    assert likeliest(shown) == ["Screen more strictly"]
     assert buttons(shown) == [
         "Screen more strictly", "Filter words", "Fewer posts", "Retry as is", "Delete uploaded files",
     ]  # fmt: skip
@@ -373,6 +418,8 @@ async def test_retry_as_is_begins_anew_once_a_training_is_over(small: World):
     shown = await failed(small, "server_error", "Error while running moderation eval for the model. Please try again.")
     assert "which is no verdict on your posts" in line(shown)
     assert buttons(shown)[0] == "Retry as is"
+    assert likeliest(shown) == ["Retry as is"]
+    assert "kept" not in line(shown), "its steps are of no use to anybody"
     pressed = await small.owner.click(shown, label="Retry as is")
     assert said(pressed).startswith("The training has started again.")
     assert line(await outcome(small, "finetune", after=1)) == "Done: the new voice is active."
@@ -390,8 +437,33 @@ async def test_delete_uploaded_files_is_asked_and_done_by_a_press(small: World):
         "The uploaded files are deleted at the service."
     )
     assert not small.openai.state.files
-    assert "No file of this training is left" in said(await small.owner.click(shown, label="Delete uploaded files"))
+    after = now(small, shown)
+    assert buttons(after) == ["Retry as is", "Use few-shot instead", "Use another service"]
+    assert "What was uploaded is deleted at the service again." in line(after)
+    assert "still at the service" not in line(after)
+    assert after.embeds[0].fields == shown.embeds[0].fields
+    late = await forged(small, small.owner, shown, f"training:{job_number(shown)}:delete_files")
+    assert "No file of this training is left" in said(late)
     assert ("keeper", "delete training files") in await acts(small)
+
+
+async def test_files_can_be_deleted_right_after_stop_before_the_service_was_told_to_cancel(small: World):
+    small.openai.training_seconds = 60.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running")
+    small.openai.faults.schedule(Fault("POST", "/v1/fine_tuning/jobs/*/cancel", "status", 403, {"error": {}}))
+    await small.owner.click(shown, label="Stop")
+    await outcome(small, "finetune")
+    await small.until(lambda: calls(small.openai.requests, "POST", "/cancel"))
+    assert await rows(small, "SELECT state FROM trainings") == [("running",)]
+    assert said(await small.owner.click(now(small, shown), label="Delete uploaded files")) == (
+        "The uploaded files are deleted at the service."
+    )
+    assert not small.openai.state.files
+    (job,) = small.openai.state.jobs.values()
+    assert job.status == "cancelled"
+    assert buttons(now(small, shown)) == ["Train a voice"]
 
 
 async def test_files_of_a_training_that_gave_a_voice_stay(small: World):
@@ -447,9 +519,12 @@ async def test_a_job_begun_elsewhere_is_followed_and_forgotten_at_its_end(small:
     text = describe(offer.message)
     assert f"Follow the job {job_id}?" in text
     assert "whoever began it is paying for it already" in text
+    assert "/config reset option:job_id" in text
+    assert not any(word in text for word in ("tokens", "estimate", "Examples", "gpt-4.1")), "true of another training"
+    assert buttons(offer.message) == ["Follow it", "Cancel"]
     # What was shown is what a press does, whatever config.toml says by then.
     await small.app.live.remember({"job_id": ""})
-    await small.owner.click(offer, label="Start training")
+    await small.owner.click(offer, label="Follow it")
     assert line(await outcome(small, "finetune")) == "Done: the new voice is active."
     assert len(calls(small.openai.requests, "POST", "/v1/files")) == 1
     assert len(calls(small.openai.requests, "POST", "/v1/fine_tuning/jobs")) == 1
