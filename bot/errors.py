@@ -327,6 +327,10 @@ class ModelRefused(ModelError):
         self.code = code
 
 
+class VoiceGone(ModelRefused):
+    """404, 410: the service has no model for a trained voice, or has it no longer."""
+
+
 class ModelContextTooLong(ModelRefused):
     """The request has more tokens than the model can read at once. Nothing was paid; a shorter one may be taken."""
 

@@ -163,7 +163,10 @@ STATES, REGISTER = "tests/pipeline/test_training_states.py", "tests/cogs/test_vo
 VOICES = {
     "Never a dead end.": [(TRAINING, "test_a_service_that_trains_nobody_leads_to_few_shot")],
     "Where a service trains nothing for your account, the bot says so, deletes what it has uploaded there, and writes with "
-    "few-shot at the press of a button.": [(TRAINING, "test_a_service_that_trains_nobody_leads_to_few_shot")],
+    "few-shot at the press of a button, as it does where the model of a voice is gone.": [
+        (TRAINING, "test_a_service_that_trains_nobody_leads_to_few_shot"),
+        ("tests/cogs/test_generating.py", "test_a_voice_whose_model_is_gone_leads_to_few_shot"),
+    ],
     "What was refused halfway goes on from there once it is mended, without a second upload.": [
         ("tests/cogs/test_bad_luck.py", "test_a_training_that_the_service_answers_badly"),
         (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from http import HTTPStatus
 
+from bot.errors import ModelRefused, VoiceGone
 from bot.language.chat import Message, Written, complete
-from bot.language.endpoint import ModelService
+from bot.language.endpoint import ModelService, service_name
 from bot.language.prices import Estimate, chat_cost, likely_cost
 from bot.language.tokens import count, count_many
 from bot.store import datasets
@@ -14,6 +16,7 @@ from bot.store.database import Database
 from bot.training import Voice
 
 LONGEST_TEXT_TOKENS = 1_500
+_GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _TYPICAL_TOKENS = 250  # of a draft, where nobody knows better: some 180 words
 _TOKENS_AROUND = 15  # a chat template spends about four on each message, and three on the answer
 
@@ -29,12 +32,22 @@ class TunedWriter:
     async def write(self, voice: Voice, prompt: str, *, seed: int) -> Written:
         service = self._service.with_model(voice.model)
         service.lacks.update(self._not_spoken)
-        return await complete(
-            service,
-            [Message("developer", voice.developer_message), Message("user", prompt)],
-            max_tokens=LONGEST_TEXT_TOKENS,
-            seed=seed,
-        )
+        try:
+            return await complete(
+                service,
+                [Message("developer", voice.developer_message), Message("user", prompt)],
+                max_tokens=LONGEST_TEXT_TOKENS,
+                seed=seed,
+            )
+        except ModelRefused as refusal:
+            if refusal.status not in _GONE:
+                raise
+            raise VoiceGone(
+                f"{service_name(voice.base_url)} has no model for this voice, or has it no longer.",
+                "Write with few-shot instead, which needs no training, or with another voice: /voices list shows them.",
+                status=refusal.status,
+                code=refusal.code,
+            ) from None
 
     async def most_expensive(self, voice: Voice, prompt: str) -> float:
         tokens = await asyncio.to_thread(count, voice.developer_message + prompt)

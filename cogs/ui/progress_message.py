@@ -35,7 +35,7 @@ from cogs.ui.posting import DEADLINE, post_once
 from cogs.ui.screening_buttons import screening_result
 from cogs.ui.status_message import StatusButton
 from cogs.ui.stop_button import stop_view
-from cogs.ui.training_buttons import TrainingButton, training_result
+from cogs.ui.training_buttons import TrainingButton, training_result, without_voice
 from cogs.ui.words import bar, duration, relative
 
 _log = logging.getLogger(__name__)
@@ -167,6 +167,8 @@ class ProgressMessages:
             return await screening_result(app, job)
         if job.kind == "compare":
             return comparison_result(job)
+        if job.kind == "generate" and (result := without_voice(job)) is not None:
+            return result
         if progress is None:
             return None
         if (dataset_id := _dataset_id(job)) is not None:

@@ -28,6 +28,9 @@ from cogs.ui.words import money
 
 _log = logging.getLogger(__name__)
 _LONGEST_NUMBER = 10
+_GONE = (
+    "has no model for this voice"  # of what VoiceGone says: of a job that failed, its sentences are all that is kept
+)
 _EXAMPLE = 400  # characters of an example that are shown
 
 
@@ -222,6 +225,14 @@ async def _wrong_line(app: App, training: Training) -> list[tuple[str, str, bool
     line, example = named
     whose = "a custom prompt" if example.post_id is None else f"post {foreign(example.post_id)}"
     return [(f"Line {line:,} of the file, from {whose}", cut(foreign(cut(example.assistant, _EXAMPLE)), 900), False)]
+
+
+def without_voice(job: Job) -> Result | None:
+    """What leads on from a run that failed because the voice's model is gone: the voice that needs no training."""
+    if job.state is not JobState.FAILED or _GONE not in (job.error or ""):
+        return None
+    few_shot = TrainingButton(job.id, Remedy.FEW_SHOT, is_likeliest=True)
+    return Result(view=view_of(few_shot, NextStepButton("generate", is_likeliest=False)))
 
 
 async def _what_is_left(app: App, job: Job, training: Training) -> list[str]:

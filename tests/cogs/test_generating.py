@@ -96,6 +96,22 @@ async def test_a_small_run_is_estimated_for_the_voice_that_is_named(small: World
     await outcome(small, "generate")
 
 
+async def test_a_voice_whose_model_is_gone_leads_to_few_shot(small: World):
+    await up_to(small, "examples")
+    await stage(small, "finetune")
+    del small.openai.models["gpt-4.1-mini-2025-04-14"]  # every tune of it stops with it
+    shown = await stage(small, "generate", count=1)
+    assert line(shown) == (
+        "127.0.0.1 has no model for this voice, or has it no longer. Write with few-shot instead, which needs no"
+        " training, or with another voice: /voices list shows them."
+    )
+    assert buttons(shown) == ["Use few-shot instead", "Write drafts"]
+    assert said(await small.reviewer.click(shown, label="Use few-shot instead")).startswith("Only the owner")
+    assert "needs no training" in said(await small.owner.click(shown, label="Use few-shot instead"))
+    assert "a draft waits" in line(await stage(small, "generate", count=1))
+    assert (await small.app.voices.current()).kind is VoiceKind.FEW_SHOT
+
+
 async def test_where_nothing_can_be_estimated_the_run_says_why_it_cannot_write(small: World):
     text = said(await small.owner.slash(small.channel, "generate", count=2))
     assert text == "The voice has begun to write. You can follow it in this channel."
