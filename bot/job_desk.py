@@ -23,6 +23,7 @@ from bot.training import Offer, TrainingState
 
 ASK_FROM = 25
 """So many drafts are large enough a run to say first what it will take."""
+_ESTIMATED = 3.0  # seconds that a small run waits for its estimate, at the most: it asks nobody, and should begin soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,11 @@ class JobDesk:
         if count < ASK_FROM:
             named = parameters.get("voice")
             voice = await (self._stages.register.find(str(named)) if named else self._stages.voices.current())
-            run, hundred = await self._stages.voices.likely(voice, count, 100)
+            try:
+                async with asyncio.timeout(_ESTIMATED):
+                    run, hundred = await self._stages.voices.likely(voice, count, 100)
+            except TimeoutError:
+                return WritingPlan(count)
             return WritingPlan(count, estimate=run, hundred=hundred)
         desk = await self._stages.desk(parameters)
         prompt = str(parameters.get("prompt") or desk.voice.user_message)

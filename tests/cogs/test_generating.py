@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bot import job_desk
 from bot.config import Settings
 from bot.demo.together_service import TogetherService
 from bot.demo.world import World, describe
@@ -29,6 +32,12 @@ from tests.cogs.acts import (
     text_post,
     up_to,
 )
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estimate may take long: the machine may be busy."""
+    monkeypatch.setattr(job_desk, "_ESTIMATED", 60.0)
 
 
 def asked(world: World) -> list[Any]:
@@ -70,6 +79,15 @@ async def test_a_large_run_that_is_cancelled_begins_nothing(small: World):
     assert await rows(small, "SELECT count(*) FROM jobs WHERE kind = 'generate'") == [(0,)]
 
 
+async def test_a_small_run_does_not_wait_long_for_its_estimate(small: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(job_desk, "_ESTIMATED", 0.0)
+    await stage(small, "download")
+    text = said(await small.owner.slash(small.channel, "generate", count=2))
+    assert text == "The voice has begun to write. You can follow it in this channel."
+    assert "2 drafts wait" in line(await outcome(small, "generate"))
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_small_run_begins_at_once_and_says_what_it_will_cost(small: World):
     await stage(small, "download")
     text = said(await small.owner.slash(small.channel, "generate", count=2))
@@ -85,6 +103,7 @@ async def test_a_small_run_begins_at_once_and_says_what_it_will_cost(small: Worl
     assert "2 drafts wait" in line(await outcome(small, "generate"))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_small_run_is_estimated_for_the_voice_that_is_named(small: World):
     await up_to(small, "examples")
     await stage(small, "finetune", activate=False)
