@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from bot.config import Settings
-from bot.drafts import Action, Draft, Person
+from bot.drafts import Action, Draft, Person, Seen
 from bot.pipeline import decide
 from bot.pipeline.decide import Done, Rules
 from bot.pipeline.teach import Preferences, preferences
@@ -20,8 +20,8 @@ _LOOK = 3_600.0  # seconds between looks for drafts that have expired
 class DraftDesk:
     """Decisions about drafts. `to_upload` wakes what sends and deletes, `to_rewrite` what writes anew.
 
-    Each press raises DraftDecided where it comes too late, or where there is no such draft. `seen` is the version that
-    the person was shown, where that may be an old one.
+    Each press raises DraftDecided where it comes too late, or where there is no such draft. `seen` says whether
+    the draft is what the person was shown, where that may be older.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class DraftDesk:
         review = self._settings().review
         return Rules(review.approvals_needed, review.posts_a_day)
 
-    async def approve(self, draft_id: int, person: Person, *, seen: int | None = None) -> Draft:
+    async def approve(self, draft_id: int, person: Person, *, seen: Seen | None = None) -> Draft:
         """Record the approval, and let the courier take the draft to the blog once there are enough of them."""
         draft = await decide.approve(self._database, draft_id, person, now=self._clock(), rules=self.rules, seen=seen)
         self._to_upload.set()
         return self._changed(draft)
 
-    async def reject(self, draft_id: int, person: Person, *, seen: int | None = None) -> Draft:
+    async def reject(self, draft_id: int, person: Person, *, seen: Seen | None = None) -> Draft:
         """Record the rejection."""
         return self._changed(await decide.reject(self._database, draft_id, person, now=self._clock(), seen=seen))
 
@@ -68,7 +68,7 @@ class DraftDesk:
             await decide.edit(self._database, draft_id, person, text=text, tags=tags, now=self._clock())
         )
 
-    async def regenerate(self, draft_id: int, person: Person, *, seen: int | None = None) -> Draft:
+    async def regenerate(self, draft_id: int, person: Person, *, seen: Seen | None = None) -> Draft:
         """Record the wish for another text and have it written."""
         draft = await decide.regenerate(self._database, draft_id, person, now=self._clock(), seen=seen)
         self._to_rewrite.set()

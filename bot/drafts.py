@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -168,6 +169,8 @@ class Draft:
     note: str
     """A sentence for the owner: why an upload failed, why a text was held back."""
     edited: bool
+    edited_by: int | None = None
+    """Who changed its text or tags last (a Discord user id), if anybody has."""
     parent: Parent | None = None
     last_action: str | None = None
     """What was decided last: an `Action`, or `EXPIRE`."""
@@ -198,6 +201,15 @@ class Draft:
         if self.state is DraftState.UPLOADED and self.post_id is not None and self.upload_state in REMOVABLE:
             return None if self.removal is not None and self.removal.is_open else Undo.ON_TUMBLR
         return None
+
+
+Seen = Callable[[Draft], bool]
+"""Whether a draft, as it stands, is what the person who decides about it was shown."""
+
+
+def seen_version(version: int) -> Seen:
+    """They were shown this version, and no other counts."""
+    return lambda draft: draft.version == version
 
 
 @dataclass(frozen=True, slots=True)

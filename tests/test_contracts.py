@@ -209,7 +209,7 @@ async def _first_drafts(world: World) -> None:
     """
     await stage(world, "download")
     await stage(world, "generate", count=2, prompt="Write about the gulls.")
-    first, second = (await world.until(lambda: shown if len(shown := world.drafts()) >= 2 else None))[:2]
+    first, second = (await world.drafts_shown(2))[:2]
     form = await world.reviewer.click(first, label="Edit")
     await world.reviewer.submit_modal(form, {"text-1": NASTY[:3800], "tags": MANY_TAGS})
     await becomes(world, first, "by hand")
@@ -217,7 +217,7 @@ async def _first_drafts(world: World) -> None:
     await world.reviewer.click(first, label="Approve")
     await becomes(world, first, "Uploaded")
     await world.owner.click(second, label="Regenerate")
-    third = await world.until(lambda: next((shown for shown in world.drafts() if shown.id > second.id), None))
+    third = (await world.drafts_shown(3))[-1]
     await world.owner.click(third, label="Reject")
     await becomes(world, third, "Rejected")
     for message in world.drafts():
@@ -232,7 +232,7 @@ async def _second_thoughts(world: World) -> None:
     for message in world.drafts():
         await message.delete()
     await stage(world, "generate", count=4)
-    first = (await world.until(lambda: shown if len(shown := world.drafts()) == 4 else None))[0]
+    first = (await world.drafts_shown(4))[0]
     number = int((first.embeds[0].footer.text or "").removeprefix("Draft "))
     review = (await world.owner.slash(world.channel, "drafts review")).response
     assert review is not None

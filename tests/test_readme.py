@@ -135,6 +135,10 @@ DECIDING = {
         ("tests/cogs/test_buttons.py", "test_two_people_at_once_make_one_decision"),
         (REVIEW, "test_two_people_who_review_at_once_decide_once_each"),
     ],
+    "A press on a message that does not show the newest text yet decides nothing.": [
+        (LIFE, "test_a_text_that_the_message_does_not_show_yet_is_not_decided"),
+        (LIFE, "test_an_old_message_of_a_draft_approves_only_what_it_shows"),
+    ],
     "Time.": [(LIFE, "test_after_a_pause_they_still_keep_their_distance")],
     "With `posts_a_day` published and queued posts keep their distance.": [
         (LIFE, "test_published_drafts_take_turns_and_a_waiting_one_can_be_taken_back"),

@@ -27,7 +27,7 @@ async def walk(world: World) -> int:
     await world.owner.click(offer, label="Start training")
     _show(await world.finished("Training a voice", seconds=60))
     await _stage(world, 5, "generate", "Writing drafts")
-    first, second, third = await world.until(lambda: _three(world))
+    first, second, third = (await world.drafts_shown(3))[:3]
 
     _say(6, "the first draft, and its button Approve")
     _show(first)
@@ -89,14 +89,6 @@ async def _draft_text(world: World, message: discord.Message) -> str:
     number = int((message.embeds[0].footer.text or "").removeprefix("Draft "))
     draft = await get_draft(world.app.database, number)
     return draft.text if draft is not None else ""
-
-
-def _three(world: World) -> tuple[discord.Message, discord.Message, discord.Message] | None:
-    match world.drafts():
-        case [first, second, third, *_]:
-            return first, second, third
-        case _:
-            return None
 
 
 def _answer(result: InteractionResult) -> discord.Message:

@@ -27,6 +27,7 @@ from bot.config import DiscordSettings, OpenAISettings, Settings, TumblrSettings
 from bot.demo import sample_blog
 from bot.demo.openai_service import OpenAIService
 from bot.demo.tumblr_service import TumblrService
+from bot.store.drafts import drafts_to_show
 
 GUILD_ID = 900000000000000001
 HURRIED = Pace(
@@ -108,6 +109,14 @@ class World:
             return None
 
         return await self.until(outcome, seconds=seconds)
+
+    async def drafts_shown(self, count: int, *, seconds: float = 20.0) -> list[discord.Message]:
+        """Wait until there are so many messages of drafts, and each shows its draft as it is: their tags come later."""
+        await self.until(lambda: len(self.drafts()) >= count or None, seconds=seconds)
+        async with asyncio.timeout(seconds):
+            while await drafts_to_show(self.app.database, limit=1):  # noqa: ASYNC110 - what is waited for sets no event
+                await asyncio.sleep(0.02)
+        return self.drafts()
 
     async def restart(self) -> None:
         """Stop the bot and start it again on the same data, as an update of its container would."""

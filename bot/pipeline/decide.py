@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import aiosqlite
 
-from bot.drafts import EXPIRE, THE_BOT, Action, Draft, DraftState, Person, Undo, UploadState
+from bot.drafts import EXPIRE, THE_BOT, Action, Draft, DraftState, Person, Seen, Undo, UploadState, seen_version
 from bot.errors import DraftDecided
 from bot.store import decisions, removals
 from bot.store import drafts as store
@@ -53,11 +53,11 @@ async def approve(
     *,
     now: float,
     rules: Rules = _AT_ONCE,
-    seen: int | None = None,
+    seen: Seen | None = None,
 ) -> Draft:
     """Let the draft go to the blog, or bring it one approval closer to that.
 
-    Here and below, `seen` is the version that the person was shown, where that may be an old one.
+    Here and below, `seen` says whether the draft is what the person was shown, where that may be older.
 
     Raises:
         DraftDecided: it is not waiting any more, has changed, or this person has approved it already.
@@ -66,7 +66,7 @@ async def approve(
         return await _approve(connection, draft_id, person, rules, now, seen)
 
 
-async def reject(database: Database, draft_id: int, person: Person, *, now: float, seen: int | None = None) -> Draft:
+async def reject(database: Database, draft_id: int, person: Person, *, now: float, seen: Seen | None = None) -> Draft:
     """Keep the draft from the blog.
 
     Raises:
@@ -92,7 +92,8 @@ async def decide_many(
     done: list[Draft] = []
     too_late = 0
     async with database.write() as connection:
-        for draft_id, seen in shown.items():
+        for draft_id, version in shown.items():
+            seen = seen_version(version)
             try:
                 if action is Action.APPROVE:
                     done.append(await _approve(connection, draft_id, person, rules, now, seen))
@@ -117,7 +118,7 @@ async def say_why(database: Database, draft_id: int, person: Person, reason: str
 
 
 async def regenerate(
-    database: Database, draft_id: int, person: Person, *, now: float, seen: int | None = None
+    database: Database, draft_id: int, person: Person, *, now: float, seen: Seen | None = None
 ) -> Draft:
     """Have another text written from the same prompt; this one is kept as replaced.
 
@@ -243,7 +244,7 @@ async def expire(database: Database, *, days: int, now: float) -> int:
 
 
 async def _approve(
-    connection: aiosqlite.Connection, draft_id: int, person: Person, rules: Rules, now: float, seen: int | None
+    connection: aiosqlite.Connection, draft_id: int, person: Person, rules: Rules, now: float, seen: Seen | None
 ) -> Draft:
     before = await _existing(connection, draft_id)
     given = await decisions.approvals(connection, draft_id) if before.state is DraftState.PENDING else set[int]()
@@ -278,7 +279,7 @@ async def _turn(connection: aiosqlite.Connection, draft: Draft, rules: Rules, no
 
 
 async def _reject(
-    connection: aiosqlite.Connection, draft_id: int, person: Person, now: float, seen: int | None
+    connection: aiosqlite.Connection, draft_id: int, person: Person, now: float, seen: Seen | None
 ) -> Draft:
     draft, _ = await decisions.decide(
         connection,
@@ -347,7 +348,7 @@ async def _decide(
     now: float,
     text: str | None = None,
     tags: tuple[str, ...] | None = None,
-    seen: int | None = None,
+    seen: Seen | None = None,
 ) -> Draft:
     async with database.write() as connection:
         draft, _ = await decisions.decide(

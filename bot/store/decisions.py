@@ -10,7 +10,7 @@ import json
 
 import aiosqlite
 
-from bot.drafts import FOLLOWERS, Draft, DraftState, Person
+from bot.drafts import FOLLOWERS, Draft, DraftState, Person, Seen
 from bot.errors import DraftDecided
 from bot.store.database import Database
 from bot.store.drafts import draft_in
@@ -62,11 +62,11 @@ async def decide(
     text: str | None = None,
     tags: tuple[str, ...] | None = None,
     reason: str = "",
-    seen: int | None = None,
+    seen: Seen | None = None,
 ) -> tuple[Draft, int]:
     """Write a person's decision and its effect in one step. Returns the draft as it is now, with the decision's id.
 
-    `seen` is the version that the person was shown, where what they see may be older than what is there.
+    `seen` says whether this is what the person was shown, where what they see may be older than what is there.
 
     Raises:
         DraftDecided: the draft is gone, no longer in a state that allows this, or not any more what they were shown.
@@ -80,8 +80,10 @@ async def decide(
         raise DraftDecided(
             f"Draft {draft_id} cannot be changed: {before.state.clause}{who}.", "See /drafts list for those that wait."
         )
-    if seen is not None and seen != before.version:
-        raise DraftDecided(f"Draft {draft_id} has changed since you saw it.", "Please look at it again.")
+    if seen is not None and not seen(before):
+        raise DraftDecided(
+            f"Draft {draft_id} has changed since you saw it.", "Please look at it again; /drafts show posts it anew."
+        )
     text_after = before.text if text is None else text
     tags_after = before.tags if tags is None else tags
     decision_id = await record_decision(

@@ -24,7 +24,9 @@ _DRAFTS = """
     SELECT d.id, d.state, d.text, d.tags, d.prompt, d.voice_id, d.job_id, d.blog, d.upload_state, d.created_at, d.cost,
         d.version, d.shown_version, d.channel_id, d.message_id, d.post_id, d.post_url, d.note, d.parent, d.replaces,
         d.original_text, d.findings, d.held_back, d.closeness, d.closest, d.publish_at,
-        d.text <> d.original_text AS edited, v.name AS voice_name,
+        d.text <> d.original_text AS edited,
+        (SELECT user_id FROM decisions WHERE draft_id = d.id AND action = 'edit' ORDER BY id DESC LIMIT 1) AS edited_by,
+        v.name AS voice_name,
         c.user_name AS decided_by, c.at AS decided_at, c.action AS last_action, coalesce(c.reason, '') AS reason,
         (SELECT json_group_array(user_name) FROM (
             SELECT user_name FROM decisions
@@ -403,6 +405,7 @@ def _draft(row: sqlite3.Row) -> Draft:
         decided_at=row["decided_at"],
         note=row["note"],
         edited=bool(row["edited"]),
+        edited_by=row["edited_by"],
         parent=msgspec.json.decode(row["parent"], type=Parent) if row["parent"] else None,
         last_action=row["last_action"],
         reason=row["reason"],

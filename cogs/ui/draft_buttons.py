@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 from enum import StrEnum
@@ -10,12 +11,12 @@ from typing import Any, Self
 import discord
 
 from bot.client import Client
-from bot.drafts import Action, Draft, DraftState, Undo
+from bot.drafts import Action, Draft, DraftState, Person, Undo
 from bot.errors import DraftDecided
 from bot.permissions import Level
 from bot.store.drafts import get_draft
 from cogs.ui.buttons import person
-from cogs.ui.draft_embed import WILL_BE, in_full, removal_place
+from cogs.ui.draft_embed import WILL_BE, in_full, removal_place, render
 from cogs.ui.draft_forms import EditForm, ReasonForm, waiting_draft
 from cogs.ui.items import DurableButton, view_of
 from cogs.ui.limits import foreign, length, web_address
@@ -82,15 +83,22 @@ class DraftButton(
     async def _act(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         desk = interaction.client.app.drafts
-        act = {
+        who = person(interaction)
+        of_what_is_shown = {
             Press.APPROVE: desk.approve,
             Press.REGENERATE: desk.regenerate,
             Press.REJECT: desk.reject,
+        }
+        of_what_became_of_it = {
             Press.CONFIRM: desk.confirm_uploaded,
             Press.RESEND: desk.send_again,
             Press.RESTORE: desk.restore,
-        }[self.press]
-        draft = await act(self.draft_id, person(interaction))
+        }
+        if self.press in of_what_is_shown:
+            seen = functools.partial(_has_seen, interaction, who)
+            draft = await of_what_is_shown[self.press](self.draft_id, who, seen=seen)
+        else:
+            draft = await of_what_became_of_it[self.press](self.draft_id, who)
         view = view_of(DraftButton(draft.id, Press.WHY)) if self.press is Press.REJECT else discord.utils.MISSING
         await interaction.followup.send(answer_to(self.press, draft, desk.rules.approvals), view=view, ephemeral=True)
 
@@ -144,6 +152,22 @@ class RemoveButton(DurableButton, template=r"draft:(?P<id>\d{1,15}):remove:(?P<p
             f"Draft {draft.id} is being deleted from {removal_place(draft)}. Its message says when that is certain.",
             ephemeral=True,
         )
+
+
+def _has_seen(interaction: discord.Interaction[Client], who: Person, draft: Draft) -> bool:
+    """Whether this person knows what the post will hold: from the message that they pressed on, or since they wrote it.
+
+    A message is behind for some seconds after an edit, and for good once /drafts show has posted another one. Discord
+    sends it along with the press, as it is there. Its text decides: that the row notes a message as up to date comes a
+    moment after it is.
+    """
+    message = interaction.message
+    if message is None:
+        return False
+    if draft.edited_by == who.id or (message.id == draft.message_id and draft.shown_version == draft.version):
+        return True
+    shown = render(draft, interaction.client.app.settings).embed.description or ""
+    return [embed.description or "" for embed in message.embeds] == [shown]
 
 
 async def take_back(interaction: discord.Interaction[Client], draft_id: int) -> Draft | None:

@@ -14,7 +14,7 @@ from typing import Self
 import discord
 
 from bot.client import Client
-from bot.drafts import Draft, DraftState
+from bot.drafts import Draft, DraftState, seen_version
 from bot.errors import DraftDecided
 from bot.permissions import Level
 from bot.store.drafts import Wanted, find_drafts, get_draft
@@ -82,7 +82,7 @@ class ReviewButton(
         press = _DECIDES[self.step]
         act = {Press.APPROVE: desk.approve, Press.REGENERATE: desk.regenerate, Press.REJECT: desk.reject}[press]
         try:
-            draft = await act(self.draft_id, person(interaction), seen=self.version)
+            draft = await act(self.draft_id, person(interaction), seen=seen_version(self.version))
         except DraftDecided as too_late:
             await _show_again_or_next(interaction, self.draft_id, str(too_late))
             return

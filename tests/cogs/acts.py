@@ -156,7 +156,7 @@ async def written(world: World, count: int = 1) -> list[discord.Message]:
     """Download, let the few-shot voice write, and wait for the drafts' messages."""
     await stage(world, "download")
     await stage(world, "generate", count=count)
-    return await world.until(lambda: shown if len(shown := world.drafts()) >= count else None)
+    return await world.drafts_shown(count)
 
 
 async def together(world: World, *presses: tuple[MemberActor, discord.Message, str]) -> list[InteractionResult]:

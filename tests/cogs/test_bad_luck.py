@@ -265,7 +265,7 @@ async def test_tags_that_the_service_answers_badly_cost_the_draft_its_tags_only(
     )
     shown = await stage(small, "generate", count=1)
     assert line(shown) == "Done: a draft waits for your decision."
-    (message,) = await small.until(small.drafts)
+    (message,) = await small.drafts_shown(1)
     assert (await draft(small, message)).tags == ()
     assert (await draft(small, message)).text
 
@@ -421,7 +421,7 @@ async def test_the_budget_stops_the_next_call_and_keeps_what_was_written(
         remedies = ["Allow $1 more and go on"]
         assert explained(world, shown, "generate", caplog, remedies).startswith("This would pass the monthly budget")
         ((kept,),) = await rows(world, "SELECT count(*) FROM drafts")
-        assert len(await world.until(lambda: d if len(d := world.drafts()) == kept else None)) == kept
+        assert len(await world.drafts_shown(kept)) == kept
         asked = len(calls(world.openai.requests, "POST", "/completions"))
         await stage(world, "generate", count=1)
         await pause()

@@ -99,7 +99,7 @@ async def test_an_edit_to_nothing_is_refused_and_changes_nothing(small: World):
 async def test_regenerate_sets_the_draft_aside_and_shows_another(small: World):
     (message,) = await written(small)
     assert "another one is being written" in said(await small.owner.click(message, label="Regenerate"))
-    first, second = await small.until(lambda: d if len(d := small.drafts()) == 2 else None)
+    first, second = await small.drafts_shown(2)
     replaced = await becomes(small, first, "Replaced", f"Set aside by {small.owner.name}")
     assert buttons(replaced) == ["Bring back"]
     assert "Instead of: draft 1" in describe(second)

@@ -60,7 +60,7 @@ async def test_the_five_stages_one_after_the_other_by_their_buttons(small: World
     shown = await outcome(small, "generate")
     assert "3 drafts wait" in line(shown)
     assert "3 drafts wait." in said(await small.owner.click(shown, label="Review drafts"))
-    assert len(await small.until(lambda: d if len(d := small.drafts()) == 3 else None)) == 3
+    assert len(await small.drafts_shown(3)) == 3
 
 
 async def test_download_takes_named_blogs_in_every_spelling_and_only_those(small: World):
@@ -154,7 +154,7 @@ async def test_drafts_show_posts_a_draft_anew_and_its_buttons_work(small: World)
     (message,) = await written(small)
     result = await small.owner.slash(small.channel, "drafts show", number=number(message))
     assert said(result) == "Draft 1 is shown again in this channel."
-    _, fresh = await small.until(lambda: d if len(d := small.drafts()) == 2 else None)
+    _, fresh = await small.drafts_shown(2)
     await small.owner.click(fresh, label="Reject")
     await small.until(lambda: "It will not be posted" in describe(now(small, fresh)))
     assert "draft 1 cannot be changed" in said(await small.owner.click(message, label="Approve")).lower()
@@ -252,7 +252,7 @@ async def test_every_command_and_option_is_described_within_discords_limits(smal
 
 async def test_every_label_and_id_the_bot_sends_keeps_discords_limits(small: World):
     await up_to(small, "generate")
-    drafts = await small.until(lambda: d if len(d := small.drafts()) == 3 else None)
+    drafts = await small.drafts_shown(3)
     form = await small.owner.click(drafts[0], label="Edit")
     assert form.modal is not None
     assert limits.length(form.modal["title"]) <= limits.MODAL_TITLE

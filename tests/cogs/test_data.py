@@ -236,7 +236,7 @@ async def test_drafts_that_never_went_to_the_blog_go_and_nothing_is_written_in_t
         await becomes(world, shown[0], "Uploaded")
         await world.owner.click(shown[1], label="Reject")
         await world.owner.click(shown[2], label="Regenerate")
-        await world.until(lambda: d if len(d := world.drafts()) == 7 else None)
+        await world.drafts_shown(7)
         review(world, posts_a_day=1)
         world.app.settings = world.app.settings.model_copy(
             update={"tumblr": world.app.settings.tumblr.model_copy(update={"upload_state": "published"})}
@@ -485,6 +485,7 @@ async def test_the_audit_tells_who_did_what_before_and_after_in_pages(small: Wor
     assert "Nobody has done anything yet." in said(await use(small, "audit"))
     first, second = await written(small, 2)
     await small.app.drafts.edit(1, Person(small.reviewer.id, "odile"), text="words of a person", tags="")
+    await small.drafts_shown(2)
     await small.reviewer.click(first, label="Reject")
     await small.owner.click(second, label="Reject")
     hostile = Person(666, "@everyone **x** [a](https://evil.example) " + "n" * 200)

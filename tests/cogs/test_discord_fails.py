@@ -102,7 +102,7 @@ def _direct_message(world: World, user: Any) -> discord.Message | None:
 async def test_drafts_that_could_not_be_shown_are_shown_later(small: World, status: int):
     await stage(small, "download")
     await stage(small, "generate", count=1)
-    (message,) = await small.until(small.drafts)
+    (message,) = await small.drafts_shown(1)
     small.env.inject_error("PATCH", f"/channels/{small.channel.id}/messages/*", status=500, times=2)
     small.env.inject_error("POST", f"/channels/{small.channel.id}/messages", status=status, times=3)
     await small.owner.click(message, label="Regenerate")

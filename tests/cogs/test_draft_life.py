@@ -11,6 +11,7 @@ from typing import Any
 
 import discord
 import pytest
+from simcord.actors import MemberActor
 
 from bot.config import ReviewSettings, Settings
 from bot.demo.faults import Fault
@@ -86,6 +87,79 @@ def on_blog(world: World) -> int:
 def wake(world: World) -> None:
     """The courier looks again now that the clock was put forward."""
     world.app._to_upload.set()
+
+
+# --- what the message shows ---------------------------------------------------------------------------------------
+
+
+async def held_back(world: World, message: discord.Message) -> None:
+    """From now on Discord refuses to change the draft's message, until `let_go`."""
+    path = f"/channels/{world.channel.id}/messages/{message.id}"
+    world.env.inject_error("PATCH", path, status=403, code=50001, times=None)
+
+
+async def let_go(world: World) -> None:
+    world.env.backend.faults.clear()
+    world.app.drafts_changed.set()
+
+
+async def edits(world: World, actor: MemberActor, message: discord.Message, text: str, tags: str = "") -> None:
+    form = await actor.click(message, label="Edit")
+    assert "has its new text" in said(await actor.submit_modal(form, {"text-1": text, "tags": tags}))
+
+
+@pytest.mark.parametrize("press", ["Approve", "Reject", "Regenerate"])
+async def test_a_text_that_the_message_does_not_show_yet_is_not_decided(small: World, press: str):
+    (message,) = await written(small)
+    await held_back(small, message)
+    await edits(small, small.owner, message, "unseen by the other one")
+    told = said(await small.reviewer.click(message, label=press))
+    assert "Draft 1 has changed since you saw it." in told
+    assert "/drafts show" in told
+    assert (await draft(small, 1)).state is DraftState.PENDING
+    assert await rows(small, "SELECT action FROM decisions") == [("edit",)]
+    await let_go(small)
+    shown = await becomes(small, message, "unseen by the other one")
+    await small.reviewer.click(shown, label=press)
+    assert (await draft(small, 1)).state is not DraftState.PENDING
+
+
+async def test_tags_that_the_message_does_not_show_yet_are_not_approved(small: World):
+    (message,) = await written(small)
+    await held_back(small, message)
+    await edits(small, small.owner, message, (await draft(small, 1)).text, "unseen")
+    assert "has changed since you saw it" in said(await small.reviewer.click(message, label="Approve"))
+
+
+async def test_who_edited_need_not_see_it_again(small: World):
+    (message,) = await written(small)
+    await held_back(small, message)
+    await edits(small, small.reviewer, message, "the first of two")
+    await edits(small, small.owner, message, "the second of two")
+    assert "has changed since you saw it" in said(await small.reviewer.click(message, label="Approve"))
+    assert "Draft 1 is approved" in said(await small.owner.click(message, label="Approve"))
+    await let_go(small)
+    await becomes(small, message, "Uploaded")
+    assert on_blog(small) == 1
+
+
+async def test_an_approval_that_the_message_does_not_show_yet_changes_nothing_about_the_text(tmp_path: Path):
+    async with small_world(tmp_path, configure=reviewing(approvals_needed=2)) as world:
+        (message,) = await written(world)
+        await held_back(world, message)
+        assert "It takes 1 more." in said(await world.owner.click(message, label="Approve"))
+        assert "Draft 1 is approved" in said(await world.reviewer.click(message, label="Approve"))
+
+
+async def test_an_old_message_of_a_draft_approves_only_what_it_shows(small: World):
+    (old,) = await written(small)
+    await small.owner.slash(small.channel, "drafts show", number=1)
+    new = (await small.drafts_shown(2))[-1]
+    await edits(small, small.owner, new, "only in the newer message")
+    await becomes(small, new, "only in the newer message")
+    assert "has changed since you saw it" in said(await small.reviewer.click(old, label="Approve"))
+    await edits(small, small.owner, new, old.embeds[0].description or "")
+    assert "Draft 1 is approved" in said(await small.reviewer.click(old, label="Approve"))
 
 
 # --- rejected -----------------------------------------------------------------------------------------------------
@@ -200,12 +274,12 @@ async def test_what_was_published_offers_no_undo(tmp_path: Path):
 async def test_a_replaced_draft_is_brought_back_and_can_be_regenerated_again(small: World):
     (message,) = await written(small)
     await small.owner.click(message, label="Regenerate")
-    first, second = await small.until(lambda: d if len(d := small.drafts()) == 2 else None)
+    first, second = await small.drafts_shown(2)
     set_aside = await becomes(small, first, "Set aside by")
     assert "Draft 1 is back" in said(await small.reviewer.click(set_aside, label="Bring back"))
     back = await becomes(small, first, "Waiting for you")
     assert "is already pending" not in said(await small.owner.click(back, label="Regenerate"))
-    third = await small.until(lambda: d[-1] if len(d := small.drafts()) == 3 else None)
+    third = (await small.drafts_shown(3))[-1]
     assert "Instead of: draft 1" in describe(third)
     for message in (second, third):
         await small.owner.click(message, label="Reject")

@@ -38,7 +38,7 @@ async def test_few_shot_writes_without_any_training(world: World):
     await world.owner.slash(world.channel, "generate", count=2)
     done = await world.finished("Writing drafts")
     assert "2 drafts wait" in (done.embeds[0].description or "")
-    drafts = await world.until(lambda: d if len(d := world.drafts()) == 2 else None)
+    drafts = await world.drafts_shown(2)
     assert all("Voice: few-shot" in describe(message) for message in drafts)
     prompts = [request.body for request in world.openai.requests if request.path == "/v1/chat/completions"]
     assert "<post>" in str(prompts[0])

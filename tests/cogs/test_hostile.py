@@ -84,7 +84,7 @@ async def test_a_blog_full_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         await stage(world, "examples")
         await stage(world, "moderate")
         await stage(world, "generate", count=2)
-        await world.until(lambda: len(world.drafts()) == 2)
+        await world.drafts_shown(2)
         said(await world.owner.slash(world.channel, "status"))
         said(await world.owner.slash(world.channel, "drafts list"))
         check(world, caplog)
@@ -101,7 +101,7 @@ async def test_a_model_that_writes_it_and_an_owner_who_approves_it(tmp_path: Pat
                 Fault("POST", "/v1/chat/completions", "status", 200, completion(tags)),
             )
             await stage(world, "generate", count=1)
-        messages = await world.until(lambda: d if len(d := world.drafts()) == len(TEXTS) else None)
+        messages = await world.drafts_shown(len(TEXTS))
         for message, (name, text) in zip(messages, TEXTS.items(), strict=True):
             shown = describe(message)
             for forbidden in ("](http", "```", f"<@{SOMEBODY}", "@everyone", "discord.gg/", "<t:0"):
@@ -130,7 +130,7 @@ async def test_it_is_harmless_wherever_a_draft_is_shown(tmp_path: Path, caplog: 
             world.openai.faults.schedule(Fault("POST", "/v1/chat/completions", "status", 200, completion(text)))
         world.app.settings = world.app.settings.model_copy(update={"tags_chance": 0.0})
         await stage(world, "generate", count=len(TEXTS))
-        await world.until(lambda: len(world.drafts()) == len(TEXTS) or None)
+        await world.drafts_shown(len(TEXTS))
         review = (await world.owner.slash(world.channel, "drafts review")).response
         assert review is not None
         listed = (await world.owner.slash(world.channel, "drafts list")).response

@@ -153,7 +153,7 @@ async def test_a_reblog_that_came_too_late_goes_back_to_its_reader(world: World)
     async with world.app.database.write() as connection:
         await connection.execute("UPDATE drafts SET parent = ?", (json.dumps(parent),))
     await world.app.drafts.show_again(number(message), world.channel.id)
-    shown = await world.until(lambda: shown if len(shown := world.drafts()) == 2 else None)
+    shown = await world.drafts_shown(2)
     world.tumblr.edit_post(other, post["id"], {"content": [{"type": "text", "text": "who put it out?"}]})
     await world.owner.click(shown[-1], label="Approve")
     again = await becomes(world, shown[-1], "Please note", "has changed since this was written", "who put it out?")

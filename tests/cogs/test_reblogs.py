@@ -90,7 +90,7 @@ async def test_a_rejected_reblog_reblogs_nothing_and_is_not_drawn_again(tmp_path
         await world.owner.click(message, label="Reject")
         await becomes(world, message, "It will not be posted.")
         await stage(world, "generate", count=1)
-        _, second = await world.until(lambda: shown if len(shown := world.drafts()) == 2 else None)
+        _, second = await world.drafts_shown(2)
         assert (await draft(world, second)).parent is None
         assert f"It reblogs nothing. No post to reblog is left on {FRIEND}." in describe(second)
         assert not calls(world.tumblr.requests, "POST", "/posts")
@@ -102,7 +102,7 @@ async def test_a_regenerated_reblog_answers_the_same_post(tmp_path: Path):
         (message,) = await written(world)
         before = await draft(world, message)
         await world.owner.click(message, label="Regenerate")
-        _, new = await world.until(lambda: shown if len(shown := world.drafts()) == 2 else None)
+        _, new = await world.drafts_shown(2)
         after = await draft(world, new)
         assert after.parent == before.parent
         assert after.prompt == before.prompt
@@ -135,7 +135,7 @@ async def test_without_blogs_to_reblog_nothing_is_looked_for(tmp_path: Path):
 async def test_the_sample_world_shows_a_reblog(world: World):
     await stage(world, "download")
     await stage(world, "generate", count=3)
-    shown = await world.until(lambda: found if len(found := world.drafts()) == 3 else None)
+    shown = await world.drafts_shown(3)
     assert any(f"[**{sample_blog.NEIGHBOUR_NAME}**](" in describe(message) for message in shown)
 
 

@@ -162,7 +162,7 @@ async def test_writing(small: World):
     shown = [draft.id for draft in small.drafts()]
     await restarted(small)
     assert "4 drafts wait" in await ended_in(small, message, "generate")
-    drafts = await small.until(lambda: d if len(d := small.drafts()) >= 4 else None)
+    drafts = await small.drafts_shown(4)
     await pause()
     assert [draft.id for draft in small.drafts()] == [draft.id for draft in drafts]
     assert [draft.id for draft in drafts[:3]] == shown
@@ -208,7 +208,7 @@ async def test_a_regeneration_that_was_under_way(small: World):
     await small.owner.click(message, label="Regenerate")
     await small.until(lambda: small.openai.faults.served)
     await restarted(small)
-    _, fresh = await small.until(lambda: d if len(d := small.drafts()) == 2 else None)
+    _, fresh = await small.drafts_shown(2)
     await pause()
     assert "Instead of: draft 1" in describe(fresh)
     assert await rows(small, "SELECT count(*) FROM drafts") == [(2,)]

@@ -332,6 +332,7 @@ async def lines_of(result: InteractionResult) -> dict[str, list[dict[str, Any]]]
 async def test_drafts_are_exported_with_their_decisions(small: World):
     await written(small, 2)
     await small.app.drafts.edit(1, KEEPER, text="by hand", tags="")
+    await small.drafts_shown(2)
     told = await small.owner.click(small.drafts()[0], label="Reject")
     form = await small.owner.click(answer(told), label="Say why")
     await small.owner.submit_modal(form, {"reason": "too short"})
@@ -359,11 +360,11 @@ async def test_what_decisions_teach_is_the_owners_and_leaves_typed_texts_out(tmp
         await world.app.drafts.approve(2, KEEPER)
         await world.owner.click(third, label="Reject")
         await world.owner.click(fourth, label="Regenerate")
-        fifth = await world.until(lambda: d[-1] if len(d := world.drafts()) == 5 else None)
+        fifth = (await world.drafts_shown(5))[-1]
         await world.owner.click(fifth, label="Approve")
         await becomes(world, fifth, "Uploaded")
         await stage(world, "generate", count=1, prompt="a prompt that a person typed")
-        sixth = await world.until(lambda: d[-1] if len(d := world.drafts()) == 6 else None)
+        sixth = (await world.drafts_shown(6))[-1]
         await world.owner.click(sixth, label="Approve")
         await becomes(world, sixth, "Uploaded")
         refused = await world.reviewer.slash(world.channel, "data export", what="preferences")

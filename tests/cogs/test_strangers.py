@@ -192,7 +192,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await world.owner.slash(world.channel, "finetune")
         await world.owner.slash(world.channel, "generate", count=2)
         await outcome(world, "generate")
-        await world.until(lambda: len(world.drafts()) == 2)
+        await world.drafts_shown(2)
         await world.owner.slash(world.channel, "voices add", model="gpt-4o-mini")
         await world.owner.slash(world.channel, "voices compare", one="1", other="2", rounds=1)
         await world.until(lambda: shown_with(world, "Round 1 of 1: which is better?"))

@@ -143,7 +143,7 @@ async def test_list_shows_each_voice_the_writing_one_first_and_retired_ones_last
 
 async def test_list_and_show_say_how_the_drafts_were_decided(two: World):
     await stage(two, "generate", count=3)
-    first, second, _ = await two.until(lambda: d if len(d := two.drafts()) == 3 else None)
+    first, second, _ = await two.drafts_shown(3)
     await two.owner.click(first, label="Reject")
     await two.owner.click(second, label="Approve")
     await becomes(two, second, "Uploaded")

@@ -13,8 +13,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import discord
-
 from bot.demo.faults import Fault
 from bot.demo.world import World
 from tests.cogs.acts import QUICK, TITLES, becomes, hurry_models, shown_with, small_world, stage, text_post
@@ -50,7 +48,7 @@ async def _decide(world: World) -> None:
     await stage(world, "download")
     await world.owner.slash(world.channel, "generate", count=6)
     await world.finished(TITLES["generate"], seconds=90)
-    approved, edited, rejected, replaced, unknown, _ = await world.until(lambda: _six(world))
+    approved, edited, rejected, replaced, unknown, _ = await world.drafts_shown(6)
     await world.owner.click(approved, label="Approve")
     await becomes(world, approved, "Saved as a draft")
     form = await world.owner.click(edited, label="Edit")
@@ -63,10 +61,6 @@ async def _decide(world: World) -> None:
     world.tumblr.faults.schedule(Fault("POST", "*/posts", "status", 503))
     await world.owner.click(unknown, label="Approve")
     await becomes(world, unknown, "was not found")
-
-
-def _six(world: World) -> list[discord.Message] | None:
-    return shown if len(shown := world.drafts()) == 6 else None
 
 
 def as_script(path: Path) -> str:
