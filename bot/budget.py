@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """US dollars that one run (a job with all that it resumes) and one day (UTC) may cost; 0 sets no cap."""
+    """US dollars that one run and one day (UTC) may cost; 0 sets no cap.
+
+    A run is a job with all that it resumes, or a press of *Regenerate*.
+    """
 
     per_run: float = 0.0
     per_day: float = 0.0

@@ -111,7 +111,7 @@ class Couriers:
         return min((moment for moment in (due, removals_due) if moment is not None), default=None)
 
     async def rewrite(self) -> None:
-        if await rewrite_replaced(self._database, self._stages.desk):
+        if await rewrite_replaced(self._database, self._stages.desk_again):
             self._stages.drafts_changed.set()
 
     async def cancel_trainings(self) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.account import TumblrAccount
 from bot.config import Settings
+from bot.drafts import Draft
 from bot.errors import NothingToDo
 from bot.jobs.runner import JSON, Job
 from bot.model_services import ModelServices
@@ -22,6 +23,7 @@ from bot.pipeline.retention import delete_posts
 from bot.progress import Progress
 from bot.store import voices
 from bot.store.database import Database
+from bot.training import Voice
 from bot.tumblr.identifiers import parse_identifier
 from bot.voice_desk import VoiceDesk
 from bot.voice_register import VoiceRegister
@@ -123,8 +125,21 @@ class Stages:
         Raises:
             NothingToDo: there is no such voice, or no key for a service.
         """
-        settings, wanted = self.settings(), wanted or {}
+        wanted = wanted or {}
         voice = await (self.register.find(str(wanted["voice"])) if wanted.get("voice") else self.voices.current())
+        return self._desk_of(voice, wanted)
+
+    async def desk_again(self, draft: Draft) -> Desk:
+        """The same for another text instead of this draft, in its own voice as long as that can write.
+
+        Raises:
+            NothingToDo: there is no key for a service.
+        """
+        again = await self.voices.once_more(draft.voice_id)
+        return replace(self._desk_of(again.voice, {}), note=again.instead)
+
+    def _desk_of(self, voice: Voice, wanted: Mapping[str, JSON]) -> Desk:
+        settings = self.settings()
         tags = _chance(wanted.get("tags"), settings.tags_chance)
         reblogs = _chance(wanted.get("reblog"), settings.reblog_chance)
         screens = settings.guards.screen_drafts and self.can_screen

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 from bot.config import Settings
 from bot.drafts import Person
@@ -45,6 +45,14 @@ class Terms:
     money: Standing
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The voice that writes where another text is wanted; `instead` is a sentence, if it is not the one from before."""
+
+    voice: Voice
+    instead: str = ""
+
+
 class VoiceDesk:
     """Voices and trainings, as people deal with them. `remember` puts options into force and into config.toml."""
 
@@ -72,6 +80,28 @@ class VoiceDesk:
     async def current(self) -> Voice:
         """The voice that /generate writes with; registered when it is not yet."""
         return await voice_for_writing(self._database, self._automatic(), now=self._clock())
+
+    async def once_more(self, voice_id: int) -> Again:
+        """The voice that writes another text instead of one that this voice wrote: the same, as long as it can."""
+        voice = await voices.get_voice(self._database, voice_id)
+        current = await self.current()
+        if voice is None or voice.id == current.id:
+            return Again(current)
+        if why := self._why_not(voice):
+            return Again(current, f"{voice.name} {why}, so {current.name} writes.")
+        return Again(self.as_it_writes(voice))
+
+    def _why_not(self, voice: Voice) -> str:
+        """Why a voice surely cannot write any more, after its name; "" where it may."""
+        if voice.is_retired:
+            return "is retired"
+        if voice.shutdown_date is not None and voice.shutdown_date <= datetime.fromtimestamp(self._clock(), UTC).date():
+            return f"stopped on {voice.shutdown_date}"
+        try:
+            self.writer(voice)
+        except NothingToDo:
+            return "is at a service that the settings do not name any more"
+        return ""
 
     async def untrained(self) -> Voice:
         """The voice that writes when no other can; registered when it is not yet."""

@@ -232,8 +232,17 @@ USING = {
         (README, "test_the_options_named_as_examples_are_one_and_the_same"),
     ],
     "*Edit* opens a form with its text and tags.": [(BUTTONS, "test_edit_shows_the_text_and_keeps_what_is_written")],
-    "*Regenerate* sets it aside and writes another.": [
-        (BUTTONS, "test_regenerate_sets_the_draft_aside_and_shows_another")
+    "*Regenerate* sets it aside and writes another in the same voice, or in the voice in use where that one cannot write "
+    "any more.": [
+        (
+            "tests/cogs/test_voices.py",
+            "test_regenerate_writes_in_the_voice_of_the_draft_whichever_is_in_use",
+        ),
+        (
+            "tests/cogs/test_voices.py",
+            "test_a_voice_that_cannot_write_any_more_is_replaced_by_the_one_in_use_and_that_is_said",
+        ),
+        (BUTTONS, "test_regenerate_sets_the_draft_aside_and_shows_another"),
     ],
     "*Reject* keeps it from the blog.": [(BUTTONS, "test_reject_keeps_the_draft_from_the_blog")],
     "Buttons work after restarts, on messages of any age.": [

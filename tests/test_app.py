@@ -404,15 +404,15 @@ async def test_a_draft_that_cannot_be_regenerated_does_not_stop_the_next(
         await house.run("download")
         await house.run("generate", count=2)
         first, second = await house.drafts(DraftState.PENDING)
-        real, tries = Stages.desk, iter([True])
+        real, tries = Stages.desk_again, iter([True])
 
-        async def sometimes(stages: Stages) -> Any:
+        async def sometimes(stages: Stages, draft: Draft) -> Any:
             if next(tries, False):
                 raise ZeroDivisionError
-            return await real(stages)
+            return await real(stages, draft)
 
         house.app._to_rewrite.clear()
-        monkeypatch.setattr(Stages, "desk", sometimes)
+        monkeypatch.setattr(Stages, "desk_again", sometimes)
         await house.app.drafts.regenerate(first.id, KEEPER)
         await until(lambda: _true("ZeroDivisionError" in caplog.text))
         await house.app.drafts.regenerate(second.id, KEEPER)

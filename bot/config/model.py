@@ -146,7 +146,8 @@ class BudgetSettings(Section):
     )
     per_run: Dollars = Field(
         default=0.0,
-        description="US dollars that paid calls of one run of a command may cost; 0 sets no cap beside the month's.",
+        description="US dollars that paid calls of one run of a command, or of one press of Regenerate, may cost; 0"
+        " sets no cap beside the month's.",
     )
     per_day: Dollars = Field(
         default=0.0,

@@ -99,6 +99,8 @@ class Desk:
     at_once: int = AT_ONCE
     """The most texts that are asked for at a time; fewer where the service asks for that, or becomes slower by it."""
     caps: Caps = NO_CAPS
+    note: str = ""
+    """A sentence for the owner that stands on each draft, as why another voice writes than they may expect."""
 
     @property
     def purse(self) -> Purse:
@@ -114,6 +116,11 @@ class _Turn:
     slot: int | None
     channel_id: int | None
     replaces: Draft | None = None
+
+    @property
+    def paying_job(self) -> int | None:
+        """The run that pays. A press of *Regenerate* is a run of its own: that of the draft's job may be over."""
+        return None if self.replaces else self.job_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +325,7 @@ async def _let_end(under_way: Collection[asyncio.Task[_Made]], stop: asyncio.Eve
             _log.warning("A draft was not written: %s", type(error).__name__)
 
 
-async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[Desk]]) -> int:
+async def rewrite_replaced(database: Database, desk_for: Callable[[Draft], Awaitable[Desk]]) -> int:
     """Write a successor for each draft that somebody wanted regenerated. Returns how many were dealt with.
 
     When that fails, the old draft comes back with the reason on it: nothing is lost.
@@ -328,13 +335,13 @@ async def rewrite_replaced(database: Database, desk_for: Callable[[], Awaitable[
     while found := await store.drafts_to_rewrite(database, limit=1):
         (draft,) = found
         try:
-            desk = await desk_for()
+            desk = await desk_for(draft)
             _require_destination(desk)
             async for _ in desk.guards.prepare():
                 pass
             press = await store.regeneration_of(database, draft.id)
             turn = _Turn(f"draft {draft.id}, press {press}", draft.job_id, None, draft.channel_id, replaces=draft)
-            await _write_one(desk, _Given(_Request(draft.prompt, draft.parent)), turn)
+            await _write_one(desk, _Given(_Request(draft.prompt, draft.parent, desk.note)), turn)
         except Exception as failure:  # noqa: BLE001 - a defect in one draft must not stop those after it
             name = f"draft {draft.id}, regenerated"
             error = failure if isinstance(failure, BotError) else report_unexpected(name, failure)
@@ -421,7 +428,7 @@ async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, asking: _Ask
     request = _Request(texts[0].prompt, texts[0].parent, texts[0].note) if texts else await source.request(turn.name)
     if not texts:
         asking.begin(turn.name)  # again: only now is the service asked
-        texts.append(await _paid_text(desk, request, turn, 0))
+        texts.append(await _paid_text(desk, request, turn, texts))
         asking.answered(turn.name)
     asking.ended(turn.name)
     while True:
@@ -439,15 +446,21 @@ async def _write(desk: Desk, source: _Source | _Given, turn: _Turn, asking: _Ask
         kinds = ", ".join(finding.kind for finding in checked.findings if finding.kind in HOLDING)
         _log.info("A text for %s is written anew: %s.", turn.name, kinds)
         asking.begin(turn.name)
-        texts.append(await _paid_text(desk, request, turn, len(texts)))
+        try:
+            texts.append(await _paid_text(desk, request, turn, texts))
+        except BudgetReached:
+            if turn.replaces is None:
+                raise
+            stop.set()  # nobody goes on with a press: what is paid for becomes the draft
+            continue
         asking.answered(turn.name)
     # The text is stored before anything else is asked for: it must not be lost, or paid again, for its tags.
-    tags = () if stop.is_set() else await _tag(desk, draft_id, checked.text, turn.job_id)
+    tags = () if stop.is_set() else await _tag(desk, draft_id, checked.text, turn, texts)
     return _Made(checked.text, tags, request.parent, not checked.is_clear)
 
 
-async def _paid_text(desk: Desk, request: _Request, turn: _Turn, number: int) -> Writing:
-    """Have the voice write; what it gave is stored with what it cost."""
+async def _paid_text(desk: Desk, request: _Request, turn: _Turn, before: list[Writing]) -> Writing:
+    """Have the voice write, after the texts `before` in this turn; what it gave is stored with what it cost."""
     kept: list[Writing] = []
 
     async def keep(connection: aiosqlite.Connection, paid: PaidText) -> None:
@@ -471,12 +484,17 @@ async def _paid_text(desk: Desk, request: _Request, turn: _Turn, number: int) ->
         desk.writer,
         desk.voice,
         request.prompt,
-        name=f"{turn.name}, text {number}",
+        name=f"{turn.name}, text {len(before)}",
         purpose="writing",
-        job_id=turn.job_id,
+        job_id=turn.paying_job,
+        spent=_cost(before),
         keep=keep,
     )
     return kept[0]
+
+
+def _cost(texts: list[Writing]) -> float:
+    return sum(text.cost for text in texts)
 
 
 async def _store(desk: Desk, request: _Request, turn: _Turn, texts: list[Writing], checked: Checked) -> int:
@@ -492,7 +510,7 @@ async def _store(desk: Desk, request: _Request, turn: _Turn, texts: list[Writing
         replaces=turn.replaces.id if turn.replaces else None,
         blog=desk.blog,
         upload_state=desk.upload_state,
-        cost=sum(text.cost for text in texts),
+        cost=_cost(texts),
         note=request.note,
         parent=request.parent,
         channel_id=turn.channel_id,
@@ -511,7 +529,7 @@ async def _store(desk: Desk, request: _Request, turn: _Turn, texts: list[Writing
     return draft_id
 
 
-async def _tag(desk: Desk, draft_id: int, text: str, job_id: int | None) -> tuple[str, ...]:
+async def _tag(desk: Desk, draft_id: int, text: str, turn: _Turn, texts: list[Writing]) -> tuple[str, ...]:
     """Give some of the drafts tags. A service that cannot name any costs the draft its tags, nothing more."""
     if desk.dice.random() >= desk.tagging.chance:
         return ()
@@ -519,7 +537,7 @@ async def _tag(desk: Desk, draft_id: int, text: str, job_id: int | None) -> tupl
     model, base_url = endpoint.model, endpoint.base_url
     try:
         most = chat_cost(model, *_TAG_COST_TOKENS, base_url=base_url)
-        entry = await desk.purse.reserve("tags", job_id, model, most)
+        entry = await desk.purse.reserve("tags", turn.paying_job, model, most, spent=_cost(texts))
     except BudgetReached as error:
         _log.warning("Draft %d gets no tags: %s", draft_id, error)
         return ()

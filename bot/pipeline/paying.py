@@ -30,13 +30,17 @@ class Purse:
     clock: Callable[[], float] = time.time
     caps: Caps = NO_CAPS
 
-    async def reserve(self, purpose: str, job_id: int | None, model: str, dollars: float) -> int:
-        """Set money aside for one call; returns the number of the entry. Raises BudgetReached."""
+    async def reserve(self, purpose: str, job_id: int | None, model: str, dollars: float, *, spent: float = 0.0) -> int:
+        """Set money aside for one call; returns the number of the entry. Raises BudgetReached.
+
+        `spent` is what this run has cost before, where it is no job.
+        """
         async with self.database.write() as connection:
             return await spending.reserve(
                 connection,
                 purpose=purpose,
                 job_id=job_id,
+                spent=spent,
                 model=model,
                 dollars=dollars,
                 limit=self.monthly_limit,
@@ -77,8 +81,11 @@ async def write_text(
     purpose: str,
     job_id: int | None,
     keep: Keep,
+    spent: float = 0.0,
 ) -> PaidText:
     """One paid call, or a few when the voice answers with nothing. The `name` of the text makes its seed.
+
+    `spent` is what this run has cost before, where it is no job.
 
     Raises:
         BudgetReached: the next call would pass the month's cap.
@@ -87,7 +94,8 @@ async def write_text(
     """
     paid = 0.0
     for number in range(_TRIES):
-        entry = await purse.reserve(purpose, job_id, voice.model, await writer.most_expensive(voice, prompt))
+        most = await writer.most_expensive(voice, prompt)
+        entry = await purse.reserve(purpose, job_id, voice.model, most, spent=spent + paid)
         seed = random.Random(f"{name}, try {number}").randint(0, _LARGEST_SEED)  # noqa: S311 - a seed, not a secret
         try:
             written = await writer.write(voice, prompt, seed=seed)

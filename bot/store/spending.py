@@ -46,16 +46,19 @@ async def reserve(
     limit: float,
     now: float,
     caps: Caps = NO_CAPS,
+    spent: float = 0.0,
 ) -> int:
     """Set money aside for one call. Returns the number of the entry.
 
+    `spent` is what the run has cost before, where it is no job: of a job the ledger knows.
+
     Raises:
-        BudgetReached: with this call the month would pass `limit` (dollars) and what was allowed beside it, or the job
+        BudgetReached: with this call the month would pass `limit` (dollars) and what was allowed beside it, or the run
             or the day its cap.
     """
     # The month comes last: what can be allowed there would not help against the others.
-    if caps.per_run and job_id is not None:
-        spent = await _spent_on_job(connection, job_id)
+    if caps.per_run:
+        spent = spent if job_id is None else await _spent_on_job(connection, job_id)
         if spent + dollars > caps.per_run:
             raise BudgetReached(spent, caps.per_run, dollars, Cap.RUN)
     if caps.per_day:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import discord
 
+from bot.app import App
 from bot.client import Client
 from bot.drafts import Action, Draft, DraftState, Person, Undo
 from bot.errors import DraftDecided
@@ -100,7 +101,8 @@ class DraftButton(
         else:
             draft = await of_what_became_of_it[self.press](self.draft_id, who)
         view = view_of(DraftButton(draft.id, Press.WHY)) if self.press is Press.REJECT else discord.utils.MISSING
-        await interaction.followup.send(answer_to(self.press, draft, desk.rules.approvals), view=view, ephemeral=True)
+        told = await answer_to(interaction.client.app, self.press, draft)
+        await interaction.followup.send(told, view=view, ephemeral=True)
 
     async def _edit(self, interaction: discord.Interaction[Client]) -> None:
         draft = await waiting_draft(interaction.client, self.draft_id)
@@ -218,13 +220,14 @@ def split_in_pages(text: str) -> list[str]:
     return [*pages, text] if text.strip() or not pages else pages
 
 
-def answer_to(press: Press, draft: Draft, approvals: int) -> str:
+async def answer_to(app: App, press: Press, draft: Draft) -> str:
     """What the person who pressed is told."""
     will_be = WILL_BE[draft.upload_state].format(blog=f"**{foreign(draft.blog)}**")
     if press is not Press.APPROVE:
-        return _ANSWERS[press].format(id=draft.id, will_be=will_be)
+        instead = (await app.voices.once_more(draft.voice_id)).instead if press is Press.REGENERATE else ""
+        return f"{_ANSWERS[press].format(id=draft.id, will_be=will_be)} {foreign(instead)}".rstrip()
     if draft.state is DraftState.PENDING:
-        missing = approvals - len(draft.approved_by)
+        missing = app.drafts.rules.approvals - len(draft.approved_by)
         return f"Your approval of draft {draft.id} is noted. It takes {missing} more."
     return f"Draft {draft.id} is approved and {will_be}{turn(draft)}."
 

@@ -86,7 +86,8 @@ class ReviewButton(
         except DraftDecided as too_late:
             await _show_again_or_next(interaction, self.draft_id, str(too_late))
             return
-        await _show_next(interaction, draft.id, answer_to(press, draft, desk.rules.approvals), decided=draft)
+        told = await answer_to(interaction.client.app, press, draft)
+        await _show_next(interaction, draft.id, told, decided=draft)
 
     async def _edit(self, interaction: discord.Interaction[Client]) -> None:
         draft = await waiting_draft(interaction.client, self.draft_id)

@@ -141,6 +141,35 @@ async def test_list_shows_each_voice_the_writing_one_first_and_retired_ones_last
     assert f"{TUNED} at 127.0.0.1, made <t:" in text
 
 
+async def test_regenerate_writes_in_the_voice_of_the_draft_whichever_is_in_use(two: World):
+    await stage(two, "generate", voice="1", count=1)
+    (message,) = await two.drafts_shown(1)
+    assert await writes(two) == "few-shot"
+    assert said(await two.owner.click(message, label="Regenerate")).endswith("another one is being written.")
+    (_, new) = await two.drafts_shown(2)
+    assert await rows(two, "SELECT voice_id, note FROM drafts ORDER BY id") == [(1, ""), (1, "")]
+    assert "Voice: mine" in describe(new)
+    asked = [str(request.body) for request in calls(two.openai.requests, "POST", "/completions")]
+    assert len([body for body in asked if "You were trained." in body]) == 2
+
+
+@pytest.mark.parametrize("why", ["is retired", "stopped on 20", "is at a service that the settings do not name"])
+async def test_a_voice_that_cannot_write_any_more_is_replaced_by_the_one_in_use_and_that_is_said(two: World, why: str):
+    await stage(two, "generate", voice="1", count=1)
+    (message,) = await two.drafts_shown(1)
+    async with two.app.database.write() as connection:
+        change = {
+            "is retired": "retired_at = 1.0",
+            "stopped on 20": f"shutdown_date = '{datetime.fromtimestamp(two.clock(), UTC).date()}'",
+        }.get(why, "base_url = 'https://gone.example/v1'")
+        await connection.execute(f"UPDATE voices SET {change} WHERE id = 1")  # noqa: S608 - our own text
+    told = said(await two.owner.click(message, label="Regenerate"))
+    assert re.search(rf"another one is being written\. mine {why}.*, so few-shot writes\.$", told)
+    (_, new) = await two.drafts_shown(2)
+    assert re.search(rf"Please note: mine {why}.*, so few-shot writes\.", describe(new))
+    assert "Voice: few-shot" in describe(new)
+
+
 async def test_list_and_show_say_how_the_drafts_were_decided(two: World):
     await stage(two, "generate", count=3)
     first, second, _ = await two.drafts_shown(3)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -419,13 +419,22 @@ async def replaced(room: Room, desk: Desk, count: int = 1, prompt: str | None = 
     ]
 
 
+def at(room: Room) -> Callable[[Draft], Awaitable[Desk]]:
+    """The room's desk, whichever draft is written again."""
+
+    async def desk(_draft: Draft) -> Desk:
+        return await room.desk()
+
+    return desk
+
+
 async def test_a_successor_is_written_from_the_same_prompt(tmp_path: Path):
     async with open_room(tmp_path) as room:
         await store_posts(room.database, nights(12))
         desk = await room.desk()
         (old,) = await replaced(room, desk)
-        assert await rewrite_replaced(room.database, room.desk) == 1
-        assert await rewrite_replaced(room.database, room.desk) == 0
+        assert await rewrite_replaced(room.database, at(room)) == 1
+        assert await rewrite_replaced(room.database, at(room)) == 0
         before, new = await drafts(room)
         assert (before.id, before.state) == (old.id, DraftState.REPLACED)
         assert (new.replaces, new.prompt, new.state, new.channel_id) == (old.id, "About gulls.", DraftState.PENDING, 7)
@@ -443,7 +452,7 @@ async def test_a_regeneration_that_fails_brings_the_draft_back_with_the_reason(t
         await store_posts(room.database, nights(12))
         (old,) = await replaced(room, await room.desk())
         room.openai.faults.schedule(fault)
-        assert await rewrite_replaced(room.database, room.desk) == 1
+        assert await rewrite_replaced(room.database, at(room)) == 1
         (back,) = await drafts(room)
         assert (back.id, back.text, back.state) == (old.id, old.text, DraftState.PENDING)
         assert back.note.startswith("It could not be regenerated.")
@@ -455,7 +464,7 @@ async def test_a_successor_needs_a_destination_too(tmp_path: Path):
         await store_posts(room.database, nights(12))
         await replaced(room, await room.desk())
 
-        async def nowhere() -> Desk:
+        async def nowhere(_draft: Draft) -> Desk:
             return replace(await room.desk(), blog="")
 
         await rewrite_replaced(room.database, nowhere)
@@ -470,7 +479,7 @@ async def test_a_defect_in_one_draft_does_not_stop_the_next(tmp_path: Path, capl
         first, second = await replaced(room, await room.desk(), 2)
         tries = iter([True, False])
 
-        async def sometimes_broken() -> Desk:
+        async def sometimes_broken(_draft: Draft) -> Desk:
             if next(tries):
                 raise ZeroDivisionError
             return await room.desk()
@@ -490,14 +499,14 @@ async def test_interrupted_while_regenerating_one_successor_is_written(tmp_path:
         await store_posts(room.database, nights(12))
         await replaced(room, await room.desk())
         room.openai.faults.schedule(Fault("POST", CHAT, "hang"))
-        task = asyncio.create_task(rewrite_replaced(room.database, room.desk))
+        task = asyncio.create_task(rewrite_replaced(room.database, at(room)))
         while not room.openai.faults.served:
             await asyncio.sleep(0.005)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         room.openai.faults.clear()
         assert [draft.state for draft in await drafts(room)] == [DraftState.REPLACED]
-        await rewrite_replaced(room.database, room.desk)
+        await rewrite_replaced(room.database, at(room))
         assert [draft.state for draft in await drafts(room)] == [DraftState.REPLACED, DraftState.PENDING]
 
 
@@ -507,7 +516,7 @@ async def test_a_draft_that_was_brought_back_before_its_turn_is_not_written_agai
         first, second = await replaced(room, await room.desk(), 2)
         asked = len(room.asked("/completions"))
 
-        async def brought_back_meanwhile() -> Desk:
+        async def brought_back_meanwhile(_draft: Draft) -> Desk:
             if (await store.get_draft(room.database, second.id)).state is DraftState.REPLACED:  # type: ignore[union-attr]
                 await decide.restore(room.database, second.id, KEEPER, now=2.0)
             return await room.desk()
@@ -667,7 +676,7 @@ async def test_a_regenerated_reblog_keeps_its_parent_and_its_prompt(tmp_path: Pa
         (old,) = await drafts(room)
         await decide.regenerate(room.database, old.id, KEEPER, now=1.0)
         calls = len(bench.service.requests)
-        assert await rewrite_replaced(room.database, room.desk) == 1
+        assert await rewrite_replaced(room.database, at(room)) == 1
         _, new = await drafts(room)
         assert new.parent == old.parent
         assert new.parent is not None

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tenacity import wait_none
 
+from bot.budget import Caps
 from bot.demo.faults import Fault
 from bot.drafts import Person
 from bot.errors import BudgetReached, ModelQuotaExhausted
@@ -303,7 +304,7 @@ async def test_stopped_while_one_is_written_again_what_was_paid_for_becomes_the_
         await everything(run(desk, await room.job(), 1))
         await decide.regenerate(room.database, 1, Person(1, "keeper"), now=1.0)
 
-        async def desk_again() -> Desk:
+        async def desk_again(_draft: object) -> Desk:
             return desk
 
         task = asyncio.create_task(rewrite_replaced(room.database, desk_again))
@@ -315,6 +316,47 @@ async def test_stopped_while_one_is_written_again_what_was_paid_for_becomes_the_
         assert await room.rows("SELECT replaces FROM drafts ORDER BY id") == [(None,), (1,)]
         assert await rewrite_replaced(room.database, desk_again) == 0
         assert len(script.asked) == 2
+
+
+async def test_a_press_of_regenerate_that_no_run_could_pay_is_refused(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Script([])
+        desk = await desk_with(room, script)
+        await everything(run(desk, await room.job(), 1))
+
+        async def capped(_draft: object) -> Desk:
+            return replace(desk, caps=Caps(per_run=0.0009))
+
+        await decide.regenerate(room.database, 1, Person(1, "keeper"), now=1.0)
+        await rewrite_replaced(room.database, capped)
+        assert len(script.asked) == 1
+        ((state, note),) = await room.rows("SELECT state, note FROM drafts")
+        assert state == "pending"
+        assert "This would pass the budget of a run" in note
+
+
+async def test_a_press_of_regenerate_has_the_budget_of_a_run_for_itself(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        await store_posts(room.database, nights(5))
+        script = Script([fresh(1), COPY, COPY])  # the press has a text written anew, which the cap does not let it
+        await store_posts(room.database, [COPY])
+        desk = await desk_with(room, script, rewrites=1)
+        job = await room.job()
+        await everything(run(desk, job, 1))
+        ((first,),) = await room.rows("SELECT spent FROM spending")
+        assert 0 < first < 0.001
+
+        async def capped(_draft: object) -> Desk:
+            return replace(desk, caps=Caps(per_run=0.001 + first / 2))
+
+        await decide.regenerate(room.database, 1, Person(1, "keeper"), now=1.0)
+        await rewrite_replaced(room.database, capped)
+        assert len(script.asked) == 2, "one text fits, whatever the job has cost; a second does not"
+        assert (await found(room))[0][:3] == (COPY, 1, 0), "what was paid for is kept, and held back"
+        assert await room.rows("SELECT state FROM drafts ORDER BY id") == [("replaced",), ("pending",)]
+        assert await room.rows("SELECT job_id FROM spending ORDER BY id") == [(job,), (None,)]
+        assert await spending.spent_on_job(room.database, job) == first
 
 
 async def test_a_call_that_does_not_end_is_left_and_its_money_stays_set_aside(
