@@ -26,6 +26,8 @@ class Pace:
     """After a start; by then whatever was under way goes on."""
     first_check: float | None = 10.0
     """After the client is ready; None: the bot does not look at itself."""
+    check_again: float = 600.0
+    """Between looks at itself for as long as something is missing."""
     clock_look: float | None = 30.0
     """Between looks at whether the clock was set; None: it is not looked at."""
     look_after: tuple[float, ...] = LOOK_AFTER

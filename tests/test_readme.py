@@ -513,6 +513,11 @@ CARE = {
     "At later starts it speaks of it again only when something else is missing.": [
         (SELF_CARE, "test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up")
     ],
+    "While something is, it looks every ten minutes, and tells you once what is well again.": [
+        (SELF_CARE, "test_what_is_mended_while_the_bot_runs_is_told_once"),
+        (SELF_CARE, "test_what_was_mended_while_the_bot_was_away_is_told_beside_what_is_missing_now"),
+        (SELF_CARE, "test_what_could_not_be_tried_is_not_called_well"),
+    ],
     "Commands.": [(SELF_CARE, "test_commands_that_the_server_has_lost_are_registered_again")],
     "Those that the server has lost are registered again.": [
         (SELF_CARE, "test_commands_that_the_server_has_lost_are_registered_again")

@@ -24,7 +24,7 @@ from bot.demo.faults import Fault
 from bot.demo.tumblr_signature import Credentials
 from bot.demo.world import World, describe
 from bot.tumblr.client import Tumblr
-from cogs.ui.self_care import first_check
+from cogs.ui.self_care import check
 from cogs.ui.watch_notices import WatchNotices
 from tests.cogs.acts import answer, said, shown_with, small_world, stage
 
@@ -135,7 +135,7 @@ async def what_the_owner_does(world: World) -> tuple[dict[str, str], list[str]]:
     # The checks of the start, with services that echo.
     world.tumblr.faults.schedule(Fault("GET", "*", "status", 401, body={"errors": [SECRETS["tumblr.oauth_token"]]}))
     world.openai.faults.schedule(Fault("GET", "*/models*", "status", 401, body=echo(later, "openai.api_key"), times=9))
-    await first_check(world.client, 0.0)
+    await check(world.client, 0.0)
     told += [describe(message) for message in await world.until(lambda: attention(world) or None)]
     world.openai.faults.clear()
 

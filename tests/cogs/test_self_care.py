@@ -13,7 +13,7 @@ from bot.check import Finding
 from bot.config import Settings
 from bot.demo.faults import Fault
 from bot.demo.world import GUILD_ID, World, describe
-from bot.store.facts import get_fact
+from bot.store.facts import get_fact, set_fact
 from cogs.ui.self_care import render_findings
 from tests.cogs.acts import QUICK, line, pause, rows, sent, small_world, stage
 
@@ -51,13 +51,7 @@ async def test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up(
 ):
     caplog.set_level("INFO", logger="cogs")
 
-    def lacking(settings: Settings) -> Settings:
-        openai = settings.openai.model_copy(
-            update={"moderation": settings.openai.moderation.model_copy(update={"model": "no-such-model"})}
-        )
-        return lasting(settings).model_copy(update={"upload_blog_identifier": "", "openai": openai})
-
-    async with small_world(tmp_path, pace=LOOKS, configure=lacking) as world:
+    async with small_world(tmp_path, pace=LOOKS, configure=two_lacking) as world:
         (shown,) = await world.until(lambda: notices(world))
         embed = shown.embeds[0]
         assert embed.title == "2 things need your attention"
@@ -82,6 +76,81 @@ async def test_the_owner_is_told_once_what_is_missing_and_the_bot_stays_up(
         await world.restart()
         await world.until(lambda: len(notices(world)) == 2)
         assert notices(world)[1].embeds[0].title == "3 things need your attention"
+
+
+def good_news(world: World) -> list[discord.Message]:
+    return [m for m in world.messages if m.embeds and "well again" in (m.embeds[0].title or "")]
+
+
+def two_lacking(settings: Settings) -> Settings:
+    openai = settings.openai.model_copy(
+        update={"moderation": settings.openai.moderation.model_copy(update={"model": "no-such-model"})}
+    )
+    return lasting(settings).model_copy(update={"upload_blog_identifier": "", "openai": openai})
+
+
+async def test_what_is_mended_while_the_bot_runs_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", logger="cogs")
+    async with small_world(tmp_path, pace=replace(LOOKS, check_again=0.05), configure=two_lacking, posts=0) as world:
+        well = lasting(world.app.settings)
+        await world.until(lambda: notices(world))
+        await noted(world)
+        world.app.settings = world.app.settings.model_copy(update={"upload_blog_identifier": world.blog_name})
+        (shown,) = await world.until(lambda: good_news(world))
+        assert shown.embeds[0].title == "One thing is well again"
+        assert shown.embeds[0].description == "The other thing that was named needs your attention still."
+        assert f"Destination: Approved drafts go to {world.blog_name}" in describe(shown)
+        openai = well.openai.model_copy(update={"moderation": well.openai.generation})
+        world.app.settings = world.app.settings.model_copy(update={"openai": openai})
+        _, shown = await world.until(lambda: found if len(found := good_news(world)) == 2 else None)
+        assert shown.embeds[0].description == "Nothing else is missing."
+        assert "Model for moderation: " in describe(shown)
+        await looked(world, caplog)
+        # Nothing is missing any more: nothing is looked at again, and nothing said at the next start.
+        before = len(world.messages)
+        asked = len(world.openai.requests)
+        await pause()
+        assert len(world.openai.requests) == asked
+        await world.restart()
+        await looked(world, caplog)
+        assert len(world.messages) == before
+        assert not await fact(world)
+
+
+async def test_what_was_mended_while_the_bot_was_away_is_told_beside_what_is_missing_now(tmp_path: Path):
+    async with small_world(tmp_path, pace=LOOKS, configure=two_lacking, posts=0) as world:
+        await world.until(lambda: notices(world))
+        await noted(world)
+        # What an older version noted names nothing, and is written anew.
+        async with world.app.database.write() as connection:
+            await set_fact(connection, TOLD, "ab" * 32)
+        await world.restart()
+        while "abab" in await noted(world):
+            await pause(0.01)
+        world.app.settings = world.app.settings.model_copy(
+            update={"upload_blog_identifier": world.blog_name, "download_blog_identifiers": []}
+        )
+        await world.restart()
+        _, shown = await world.until(lambda: found if len(found := notices(world)) == 2 else None)
+        assert shown.embeds[0].title == "2 things need your attention"
+        names = [field.name for field in shown.embeds[0].fields]
+        assert names == ["Blogs to download", "Model for moderation", "Destination is well again"]
+
+
+async def test_what_could_not_be_tried_is_not_called_well(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with small_world(tmp_path, pace=LOOKS, configure=two_lacking, posts=0) as world:
+        await world.until(lambda: notices(world))
+        told = await noted(world)
+        world.tumblr.faults.schedule(Fault("GET", "/v2/user/info", "html", status=503, times=9))
+        await world.restart()  # without the account nobody knows about the destination
+        await world.until(lambda: len(notices(world)) == 2)
+        while (still := await noted(world)) == told:
+            await pause(0.01)
+        assert "Destination" in still
+        world.tumblr.faults.clear()
+        await world.restart()
+        (shown,) = await world.until(lambda: good_news(world))
+        assert [field.name for field in shown.embeds[0].fields] == ["Tumblr account"]
 
 
 async def test_nothing_is_said_when_all_is_well_or_nobody_can_be_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
