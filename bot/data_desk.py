@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bot.backup import Backup
 from bot.config import Settings
 from bot.drafts import Person
 from bot.errors import BotError, NothingToDo
+from bot.kept_files import KeptFile, kept_files, remove_kept_file
 from bot.pipeline import delete, export
 from bot.pipeline.delete import Doomed, What
 from bot.pipeline.export import Export
@@ -98,6 +99,32 @@ class DataDesk:
         async with self._database.write() as connection:
             await audit.record(connection, person, "make backup", made.path.name, now=self._clock())
         return made, await asyncio.to_thread(_size, made.path)
+
+    # --- what stays until somebody removes it -------------------------------------------------------------------
+
+    async def kept_files(self) -> list[KeptFile]:
+        """The files that nobody but a person removes, the oldest first."""
+        return await asyncio.to_thread(kept_files, self._settings(), self._settings_path)
+
+    async def remove_files(self, names: Collection[str], person: Person) -> list[KeptFile]:
+        """Remove those of them that have these names, each with a record of who did.
+
+        Raises:
+            NothingToDo: there is none of them any more.
+            BotError: one cannot be removed; those before it are gone.
+        """
+        doomed = [file for file in await self.kept_files() if file.name in names]
+        if not doomed:
+            raise NothingToDo("None of these files is there any more.", "/data show tells what is.")
+        for file in doomed:
+            await carry_through(self._remove_file(file, person))
+        return doomed
+
+    async def _remove_file(self, file: KeptFile, person: Person) -> None:
+        async with self._database.write() as connection:
+            before = f"{file.kind}, {file.size:,} bytes"
+            await audit.record(connection, person, "delete file", file.name, now=self._clock(), before=before)
+            await asyncio.to_thread(remove_kept_file, file)
 
     # --- deleting ---------------------------------------------------------------------------------------------
 

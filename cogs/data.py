@@ -25,10 +25,10 @@ from cogs.ui.data_message import (
     doomed_message,
     export_message,
     kept_export_message,
-    sizes_message,
 )
 from cogs.ui.delete_button import DELETE_FORM, DeleteButton, delete_view
 from cogs.ui.items import add_forms
+from cogs.ui.kept_files import ChooseFiles, DeleteFiles, show_data
 from cogs.ui.limits import cut
 
 _LARGEST_FILES = 9_000_000  # bytes in all; every server takes ten megabytes
@@ -59,8 +59,7 @@ class DataCog(commands.Cog):
     @data.command(name="show", description="Show what is here, and how much room it takes.")
     async def show(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        counts, disk = await interaction.client.app.data.overview()
-        await interaction.followup.send(embed=sizes_message(counts, disk), ephemeral=True)
+        await show_data(interaction)
 
     @needs(Level.OWNER)
     @data.command(name="export", description="Get a part of what the bot keeps, as files of JSON Lines.")
@@ -197,6 +196,6 @@ def _content(lines: tuple[str, ...]) -> bytes:
 
 
 async def setup(client: Client) -> None:
-    client.add_dynamic_items(DeleteButton, AuditButton)
+    client.add_dynamic_items(DeleteButton, AuditButton, ChooseFiles, DeleteFiles)
     add_forms(client, DELETE_FORM)
     await client.add_cog(DataCog())

@@ -344,6 +344,7 @@ _DRAFTS = (DATA, "test_drafts_that_never_went_to_the_blog_go_and_nothing_is_writ
 _POSTS = (DATA, "test_the_posts_of_a_blog_go_with_every_byte_once_a_backup_has_them")
 _DATASET = (DATA, "test_a_dataset_goes_with_its_file_and_what_was_trained_on_it_stays")
 _EVERYTHING = (DATA, "test_everything_goes_but_the_record_and_a_restore_brings_it_back_row_by_row")
+_PILED = (DATA, "test_what_stays_until_somebody_removes_it_is_shown_and_deleted_after_a_second_press")
 YOUR_DATA = {
     "Taken away.": [_EXPORT],
     "The command `/data export` gives posts, datasets, drafts, decisions, the audit or all of it as JSON Lines in a zip, "
@@ -351,6 +352,10 @@ YOUR_DATA = {
     "No key or token is in it.": [_EXPORT],
     "What is too large for Discord is left in the folder exports of `data/`, and goes when posts of somebody else in it "
     "must.": [_LARGE],
+    "What piles up.": [_PILED],
+    "The command `/data show` lists the files that stay until somebody removes them, with their size and age: exports, "
+    "backups made by hand, and what a restore or an update kept.": [_PILED],
+    "The owner deletes them there, with a second press.": [_PILED],
     "Deleted.": [_POSTS],
     "Posts of a blog, a dataset, drafts or everything are deleted only after a preview of what goes, what depends on it and "
     "what stays, once the owner has typed it out.": [_DRAFTS, _DATASET, _POSTS, _EVERYTHING],

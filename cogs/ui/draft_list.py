@@ -24,7 +24,7 @@ from bot.store.drafts import Wanted
 from bot.words import counted
 from cogs.ui.buttons import person
 from cogs.ui.draft_embed import WILL, WILL_BE
-from cogs.ui.items import DurableButton, DurableSelect, view_of
+from cogs.ui.items import DurableButton, DurableSelect, marked_in, view_of
 from cogs.ui.limits import DESCRIPTION, OPTION_TEXT, SELECT_OPTIONS, cut, embed, foreign, length
 
 PAGE = SELECT_OPTIONS
@@ -143,7 +143,7 @@ class DecideChosen(
 
     async def pressed(self, interaction: discord.Interaction[Client]) -> None:
         await interaction.response.defer()
-        shown = _chosen_in(interaction.message)
+        shown = _versions(marked_in(interaction.message))
         if not shown:
             raise NothingToDo("Nothing is chosen here.", "Choose drafts in the list above first.")
         done = await interaction.client.app.drafts.decide_many(self.action, shown, person(interaction))
@@ -231,20 +231,6 @@ def _outcome(action: Action, done: Done) -> str:
             f"{counted(len(done.drafts) - len(gone), 'draft')} approved by you, and waiting for others to do so too."
         )
     return "\n".join(lines or ["No draft was approved."]) + late
-
-
-def _chosen_in(message: discord.Message | None) -> dict[int, int]:
-    """The drafts that are marked in the message's select, each with the version that was listed."""
-    rows = [] if message is None else message.components
-    selects = [part for row in rows if isinstance(row, discord.ActionRow) for part in row.children]
-    marked = [
-        option.value
-        for select in selects
-        if isinstance(select, discord.SelectMenu)
-        for option in select.options
-        if option.default
-    ]
-    return _versions(marked)
 
 
 def _versions(values: list[str]) -> dict[int, int]:

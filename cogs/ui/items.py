@@ -81,6 +81,19 @@ def add_forms(client: Client, *forms: Form) -> None:
     client.forms.update({form.template: form.sent for form in forms})
 
 
+def marked_in(message: discord.Message | None) -> list[str]:
+    """What is chosen in a message's selects: the values of their options that are marked."""
+    rows = [] if message is None else message.components
+    selects = [part for row in rows if isinstance(row, discord.ActionRow) for part in row.children]
+    return [
+        option.value
+        for select in selects
+        if isinstance(select, discord.SelectMenu)
+        for option in select.options
+        if option.default
+    ]
+
+
 def view_of(*items: discord.ui.Item[Any]) -> discord.ui.View:
     """A view that never ends, with these items."""
     view = discord.ui.View(timeout=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -107,6 +108,75 @@ async def test_sizes_are_those_of_the_rows_and_the_files(small: World):
         assert part in text, (part, text)
     assert training / 1000 < float(text.partition("Training files: ")[2].partition(" kB")[0]) + 2
     assert await rows(small, "SELECT subject FROM audit WHERE action = 'make backup'") == [(backup.name,)]
+
+
+def left_behind(world: World) -> dict[str, Path]:
+    """A file of each kind that stays, with some that are not the owner's to choose here; each a day younger."""
+    home, now = world.app.settings.database_file.parent, world.clock()
+    names = [
+        "backups/backup-20250101T000000Z.zip",
+        "backups/before-restore-20250102T000000Z.zip",
+        "exports/everything-20250103.zip",
+        "bot.sqlite3.before-restore-20250104T000000Z",
+        "bot.sqlite3.before-0007",
+        "config.toml.before-restore-20250106T000000Z",
+        "backups/nightly-20250107T000000Z.zip",
+        "backups/before-delete-20250108T000000Z.zip",
+        "backups/backup-20250109T000000Z.zip.unfinished",
+        "bot.sqlite3.before-backup-ab12",
+        "custom_prompts.jsonl",
+    ]
+    made: dict[str, Path] = {}
+    for number, name in enumerate(names):
+        path = (world.directory if name.startswith("config") else home) / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * (1_000 + number))
+        os.utime(path, (now - (90 - number) * DAY, now - (90 - number) * DAY))
+        made[path.name] = path
+    return made
+
+
+async def test_what_stays_until_somebody_removes_it_is_shown_and_deleted_after_a_second_press(small: World):
+    made = left_behind(small)
+    shown = answer(await use(small, "show")).message
+    assert "Kept until you remove it: 1 × backup made by hand, 1.0 kB, from <t:" in describe(shown)
+    for kind in (
+        "backup from before a restore", "export", "copy from before a restore", "copy from before an update",
+        "settings from before a restore",
+    ):  # fmt: skip
+        assert f"1 × {kind}, 1.0 kB, from <t:" in describe(shown)
+    offered = [option.value for option in shown.components[0].children[0].options]  # type: ignore[union-attr]
+    assert offered == list(made)[:6], "the oldest first, and only what nobody else removes"
+    assert not buttons(shown)
+    doomed = [offered[0], offered[4]]
+    await small.owner.select(shown, doomed)
+    asked = as_it_stands(small, shown)
+    sentence = "To be deleted: backup-20250101T000000Z.zip, bot.sqlite3.before-0007: 2.0 kB. What only they hold"
+    assert sentence in describe(asked).replace("\\", "")
+    assert all(path.exists() for path in made.values()), "nothing goes before the second press"
+    await small.restart()
+    await small.owner.click(asked, label="Delete 2 files")
+    after = as_it_stands(small, shown)
+    assert after.content == "2 files deleted, 2.0 kB. /data audit has it on record."
+    assert [name for name, path in made.items() if not path.exists()] == doomed
+    assert doomed[0] not in describe(after)
+    assert await rows(small, "SELECT user_id, action, subject, before FROM audit ORDER BY id") == [
+        (small.owner.id, "delete file", doomed[0], "backup made by hand, 1,000 bytes"),
+        (small.owner.id, "delete file", doomed[1], "copy from before an update, 1,004 bytes"),
+    ]
+    # Only what is listed can be chosen, whatever a press names.
+    await forged(small, small.owner, after, "data-files", ["nightly-20250107T000000Z.zip", "../config.toml"])
+    assert "To be deleted" not in describe(as_it_stands(small, shown))
+
+
+async def test_a_file_that_is_gone_already_is_said_to_be(small: World):
+    made = left_behind(small)
+    shown = answer(await use(small, "show")).message
+    await small.owner.select(shown, ["backup-20250101T000000Z.zip"])
+    asked = as_it_stands(small, shown)
+    made["backup-20250101T000000Z.zip"].unlink()
+    assert "None of these files is there any more." in said(await small.owner.click(asked, label="Delete 1 file"))
+    assert await rows(small, "SELECT * FROM audit") == []
 
 
 async def test_all_of_it_is_the_owners(small: World):

@@ -90,6 +90,8 @@ ITEMS: dict[str, dict[Level, tuple[str, ...]]] = {
     "ComparisonButton": {REVIEWER: tuple(f"compare:1:1:{press}" for press in ("a", "b", "neither", "read"))},
     "ConnectButton": {OWNER: tuple(f"connect:{press}" for press in ("keys", "paste", "disconnect", "forget"))},
     "DatasetButton": {REVIEWER: tuple(f"dataset:1:{press}" for press in ("random", "others", "left", "file"))},
+    "ChooseFiles": {OWNER: ("data-files",)},
+    "DeleteFiles": {OWNER: ("data-files:delete",)},
     "DecideChosen": {DECIDER: ("drafts-approve:waiting:0:0:", "drafts-reject:waiting:0:0:")},
     "DeleteButton": {OWNER: ("delete:everything:9:", "delete:drafts:2:waiting", "delete:dataset:1:1", "delete:posts:1:x")},
     "DraftButton": {
