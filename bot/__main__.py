@@ -17,7 +17,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from bot.jobs.background import report_unexpected
 
 if TYPE_CHECKING:
     from bot.client import Client
+    from bot.restored_settings import Difference
 
 _log = logging.getLogger("bot")
 BAD_SETTINGS = 2
@@ -205,11 +206,25 @@ def _backup(settings: Settings, path: Path, target: Path | None) -> int:
     return 0
 
 
+def _ask_about(differences: Sequence[Difference]) -> bool:
+    """Ask in the terminal whether settings of a backup are to be taken over that a stranger could do harm with."""
+    print("The config.toml in the backup differs from the one here in where keys go, who decides or where files lie:")
+    for difference in differences:
+        print(f"  {difference}")
+    print("Take these over only if you made the backup yourself.")
+    try:
+        return input("Take them over? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        print()
+        return False
+
+
 def _restore(settings: Settings, path: Path, source: Path) -> int:
     from bot.backup import restore  # noqa: PLC0415 - `--help` needs none of it
+    from bot.restored_settings import trust_nothing  # noqa: PLC0415 - as above
     from bot.store.database import newest_shape  # noqa: PLC0415 - as above
 
-    done = restore(settings, path, source)
+    done = restore(settings, path, source, trust=_ask_about if sys.stdin.isatty() else trust_nothing)
     made_at = time.strftime("%Y-%m-%d %H:%M", time.localtime(done.manifest.made_at))
     print(f"Restored what version {plain(done.manifest.version)} backed up at {made_at}:")
     for file in done.files:

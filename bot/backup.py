@@ -24,7 +24,8 @@ import msgspec
 
 from bot import __version__
 from bot.config import Settings, plain, replace_file, without_secrets
-from bot.errors import BackupRefused, BotError, DatabaseDamaged
+from bot.errors import BackupRefused, BotError, DatabaseDamaged, SettingsError
+from bot.restored_settings import Trust, make_safe, trust_nothing
 from bot.store.copies import (
     BACKUPS,
     DAMAGED,
@@ -140,9 +141,16 @@ def keep_nightly(settings: Settings, settings_path: Path, *, clock: Callable[[],
 
 
 def restore(
-    settings: Settings, settings_path: Path, source: Path, *, clock: Callable[[], float] = time.time
+    settings: Settings,
+    settings_path: Path,
+    source: Path,
+    *,
+    trust: Trust = trust_nothing,
+    clock: Callable[[], float] = time.time,
 ) -> Restored:
     """Put a backup back, and keep what was there beside it. Waits for the disk; a kill in between is mended by another.
+
+    `trust` is asked, before anything is changed, about settings by which a stranger's backup could do harm.
 
     Raises:
         DatabaseInUse: the bot is running.
@@ -164,16 +172,23 @@ def restore(
             undo.callback(path.unlink, missing_ok=True)
         manifest = _unpack(source, new)
         jobs, drafts = _judge(new[DATABASE], now)
+        left_out: list[str] = []
+        with_settings = CONFIG in manifest.files
+        if with_settings:
+            try:
+                left_out += make_safe(new[CONFIG], settings_path, settings, trust)
+            except SettingsError as error:
+                left_out.append(f"{' '.join(error.problems)} {settings_path} is as it was.")
+                with_settings = False
         kept = [*_keep(settings, settings_path, now)] if was_there else []
-        if CONFIG in manifest.files and settings_path.exists():
+        if with_settings and settings_path.exists():
             kept.append(_keep_settings(settings_path, now))
         files: list[Path] = []
-        left_out: list[str] = []
         for name, path in places.items():
             if name in manifest.files and name != CONFIG:
                 new[name].replace(path.resolve())
                 files.append(path)
-        if CONFIG in manifest.files:
+        if with_settings:
             try:
                 replace_file(settings_path, b"", new[CONFIG].read_text("utf-8"))
                 files.append(settings_path)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bot.__main__ import main
@@ -31,9 +32,11 @@ from bot.backup import (  # fmt: skip
     make_backup,
     restore,
 )
-from bot.config import Settings
-from bot.errors import BackupRefused, BotError, DatabaseInUse
-from bot.store.copies import MANIFEST, Packed, read_manifest
+from bot.config import Settings, load_settings
+from bot.config.nesting import setting_at
+from bot.errors import BackupRefused, BotError, DatabaseInUse, SettingsError
+from bot.restored_settings import ASKED_ABOUT
+from bot.store.copies import MANIFEST, Manifest, Packed, read_manifest
 from bot.store.database import MIGRATIONS, Database, newest_shape
 from tests.cogs.acts import QUICK, draft, number, small_world, stage, up_to, written
 
@@ -209,6 +212,130 @@ async def test_what_was_there_is_kept(tmp_path: Path):
     assert "second" in settings.custom_prompts_file.read_text()
     assert not set(again.kept) & set(done.kept)
     await (await Database.open(settings.database_file)).close()
+
+
+HERE = """
+post_limit = 3
+training_data_file = "mine.jsonl"
+[discord]
+owner_ids = [1]
+guild_id = 5
+[openai]
+base_url = "https://mine.example/v1"
+[openai.fine_tuning]
+base_url = "https://tuning.example/v1"
+"""
+HOSTILE = """
+post_limit = 9  # the one harmless change
+data_directory = "/elsewhere"
+training_data_file = "/home/me/.profile"
+[discord]
+owner_ids = [666]
+guild_id = 667
+channel_id = 668
+reviewer_role_ids = [669]
+[review]
+decider_role_ids = [670]
+[tumblr]
+api_url = "https://evil.example"
+oauth_token = "theirs"
+[openai]
+base_url = "https://evil.example/v1"
+[openai.generation]
+base_url = "https://evil.example/v1"
+[openai.moderation]
+base_url = "https://evil.example/v1"
+"""
+CHANGED = (
+    "openai.base_url", "openai.generation.base_url", "openai.fine_tuning.base_url", "openai.moderation.base_url",
+    "tumblr.api_url", "discord.owner_ids", "discord.guild_id", "discord.channel_id", "discord.reviewer_role_ids",
+    "review.decider_role_ids", "data_directory", "training_data_file",
+)  # fmt: skip
+
+
+async def handed_in(directory: Path, config: str, here: str = HERE) -> tuple[Settings, Path, Path]:
+    """Settings, the settings file of this machine, and a backup with another one in it."""
+    settings = await filled(directory)
+    path = directory / "config.toml"
+    path.write_text(config)
+    made = make_backup(settings, path, directory / "handed in.zip")
+    path.write_text(here)
+    return settings, path, made.path
+
+
+def effective(path: Path) -> dict[str, object]:
+    settings = load_settings(path, environment={}, secrets_directory=None)
+    return {name: setting_at(settings, name) for name in ASKED_ABOUT}
+
+
+async def test_a_backup_changes_no_address_no_owner_and_no_place_unasked(tmp_path: Path):
+    settings, path, zipped = await handed_in(tmp_path, HOSTILE)
+    before = effective(path)
+    done = restore(settings, path, zipped)
+    assert effective(path) == before
+    assert tomllib.loads(path.read_text())["post_limit"] == 9
+    assert "theirs" not in path.read_text()
+    assert "# the one harmless change" in path.read_text()
+    assert {sentence.split(" stays as it is here")[0] for sentence in done.left_out} == set(CHANGED)
+    assert (
+        "openai.base_url stays as it is here, https://mine.example/v1; the backup has https://evil.example/v1."
+        in done.left_out
+    )
+    assert "discord.channel_id stays as it is here, nothing; the backup has 668." in done.left_out
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        'openai.base_url = "https://evil.example/v1"',
+        'openai = {base_url = "https://evil.example/v1"}',
+        '"openai" = {"base_url" = "https://evil.example/v1", generation = {base_url = "https://evil.example/v1"}}',
+        '["openai"]\n"base_url" = "https://evil.example/v1"',
+        "openai = 1",
+        '[[openai]]\nbase_url = "https://evil.example/v1"',
+        "discord = {owner_ids = [666]}",
+        "discord = [{owner_ids = [666]}]\n[openai]\nbase_url = 7",
+        "[openai\n",
+    ],
+)
+async def test_however_it_is_written(tmp_path: Path, config: str):
+    settings, path, _ = await handed_in(tmp_path, HOSTILE)
+    before = effective(path)
+    packed = tmp_path / "by hand.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        database = settings.database_file.read_bytes()
+        files = {DATABASE: database, CONFIG: config.encode()}
+        for name, content in files.items():
+            archive.writestr(name, content)
+        described = {name: Packed(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}
+        archive.writestr(MANIFEST, msgspec.json.encode(Manifest("1", NOW, 1, described, {})))
+    restore(settings, path, packed)
+    try:
+        assert effective(path) == before
+    except SettingsError:
+        assert "evil" not in path.read_text()
+
+
+async def test_whoever_made_the_backup_takes_its_addresses_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    settings, path, zipped = await handed_in(tmp_path, HOSTILE)
+    options = ["--config", str(path), "--data-directory", str(settings.data_directory)]
+    options += ["--training-data-file", str(settings.training_data_file)]
+    options += ["--custom-prompts-file", str(settings.custom_prompts_file)]
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)})())
+    before = effective(path)
+    for answer, is_taken in (("", False), ("y", True)):
+        monkeypatch.setattr("builtins.input", lambda _question, answer=answer: answer)
+        assert main(["restore", str(zipped), *options]) == 0
+        said = capsys.readouterr().out
+        assert "openai.base_url: https://evil.example/v1 in the backup, https://mine.example/v1 here" in said
+        assert ("stays as it is here" in said) is not is_taken
+        assert (effective(path) == before) is not is_taken
+    assert effective(path)["discord.owner_ids"] == [666]
+    # What is the same here as in the backup is not asked about.
+    monkeypatch.setattr("builtins.input", lambda _question: pytest.fail("asked"))
+    assert main(["restore", str(zipped), *options]) == 0
 
 
 async def test_a_damaged_database_is_put_aside_as_it_is(tmp_path: Path):

@@ -312,6 +312,12 @@ BACKUPS = {
     ],
     "What was about to be uploaded waits for a decision again, and what was being worked on is not gone on with: both may "
     "have been done since.": [(BACKUP, "test_what_was_about_to_happen_does_not_happen_a_second_time")],
+    "Where its `config.toml` would send keys elsewhere, let others decide or move files, it asks first; where nobody can be "
+    "asked, what is set here stays.": [
+        (BACKUP, "test_a_backup_changes_no_address_no_owner_and_no_place_unasked"),
+        (BACKUP, "test_however_it_is_written"),
+        (BACKUP, "test_whoever_made_the_backup_takes_its_addresses_over"),
+    ],
 }
 """Each sentence under "Backups", and the tests that fail when it stops being true."""
 _UPGRADES = "tests/store/test_versions.py"
