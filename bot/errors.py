@@ -319,7 +319,7 @@ class ModelRateLimited(ModelError):
 
 
 class ModelRefused(ModelError):
-    """400, 404, 413, 422: this request will never work as it is; `code` is the service's, when it gave one."""
+    """400, 404, 413, 422, 501: this request will never work as it is; `code` is the service's, when it gave one."""
 
     def __init__(self, sentence: str, next_step: str, *, status: int, code: str | None = None) -> None:
         super().__init__(sentence, next_step)

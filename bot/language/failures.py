@@ -33,6 +33,7 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     HTTPStatus.NOT_FOUND: ("does not know what was asked for", "Check the model's name and `base_url` under [openai]."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("finds the request too large", "Try again with less text."),
 }
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 _MAY_MEAN_TOO_LONG = frozenset({400, 413, 422, 500})  # 500 is llama.cpp's, in some of its versions
 _TOO_LONG = (
     "context_length_exceeded",  # OpenAI and Azure, as a code
@@ -165,7 +166,7 @@ def _explain_status(error: openai.APIStatusError, service: str) -> ModelError:
             status=status,
             code=code,
         )
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT}:
+    if status in _PASSING or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED):
         return ModelUnavailable(f"{service} has trouble of its own (error {status}).", "Try again in a few minutes.")
     return _explain_refusal(error, service, code)
 

@@ -36,8 +36,6 @@ _UPLOAD_DEADLINE = 600.0
 _NANODOLLARS = 1_000_000_000
 _FINAL = frozenset({"completed", "error", "user_error", "cancelled"})
 _FILE_BROKEN = frozenset({"INVALID_FORMAT", "FAILED"})
-_ENDED_ALREADY = frozenset({400, 409, 422})
-_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +255,8 @@ async def cancel_job(service: ModelService, job_id: str) -> FineTune:
 
     try:
         return _fine_tune((await service.ask(send, _Job)).value)
-    except ModelRefused as refusal:
-        # Also when a first call had its effect and only its answer was lost.
-        if refusal.status not in _ENDED_ALREADY:
-            raise
+    except (ModelRefused, ModelUnavailable):
+        # Also when a first call had its effect and only its answer was lost: how the job stands is what counts.
         job = await get_job(service, job_id)
         if not job.is_final and job.status != "cancel_requested":
             raise
@@ -290,9 +286,7 @@ async def losses(service: ModelService, job_id: str) -> Losses:
 
     try:
         listed = (await service.ask(send, _Metrics)).value.metrics
-    except ModelRefused as refusal:
-        if refusal.status != _NOT_FOUND:
-            raise
+    except ModelRefused:
         return Losses((), ())
     entries = [decoded(raw, dict[str, object]) or {} for raw in listed]
     # The step of an evaluation stands under the training's name too.

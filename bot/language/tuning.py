@@ -313,10 +313,8 @@ async def cancel_job(service: ModelService, job_id: str) -> TuningJob:
 
     try:
         return _tuning_job((await service.ask(send, _Job)).value)
-    except ModelRefused as refusal:
-        # Also when a first call had its effect and only its answer was lost.
-        if refusal.status not in {400, 409, 422}:
-            raise
+    except (ModelRefused, ModelUnavailable):
+        # Also when a first call had its effect and only its answer was lost: how the job stands is what counts.
         job = await get_job(service, job_id)
         if not job.is_final:
             raise
@@ -364,9 +362,7 @@ async def _unless_done(
     """Ask for a change of the job; a refusal because it is as wanted already (an answer was lost) is none."""
     try:
         return _tuning_job((await service.ask(send, _Job)).value)
-    except ModelRefused as refusal:
-        if refusal.status not in {400, 409, 422}:
-            raise
+    except (ModelRefused, ModelUnavailable):
         job = await get_job(service, job_id)
         if job.status not in wanted:
             raise

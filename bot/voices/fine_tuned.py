@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from http import HTTPStatus
 
 from bot.errors import ModelRefused
 from bot.examples import Dataset, Example, training_line
@@ -111,12 +110,10 @@ class FineTuned:
         return replace(known, state=TrainingState.FAILED, failure=failure, error=reason)
 
     async def _log_of(self, job: tuning.TuningJob) -> tuning.Log:
-        """What the job's events tell; nothing at a service that has no such page."""
+        """What the job's events tell; nothing at a service that has no such page, whichever way it says so."""
         try:
             return await tuning.read_log(self._service, job.id)
-        except ModelRefused as refusal:
-            if refusal.status != HTTPStatus.NOT_FOUND:
-                raise
+        except ModelRefused:
             return tuning.Log()
 
     async def cancel(self, training: Training) -> Training:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import Settings
+from bot.demo.openai_service import ModelCard
 from bot.demo.world import World
 from bot.drafts import Person
 from bot.store import spending
@@ -163,6 +164,19 @@ async def test_the_owner_is_told_once_of_each_month_and_day(tmp_path: Path):
 async def test_a_limit_of_nothing_is_said(tmp_path: Path):
     async with small_world(tmp_path, posts=0, configure=capped(monthly_limit=0.0)) as world:
         assert "With a limit of 0 nothing is called that costs money." in await shown(world)
+
+
+async def test_a_model_of_ones_own_on_this_machine_writes_on_a_budget_of_nothing(tmp_path: Path):
+    def own(settings: Settings) -> Settings:
+        generation = settings.openai.generation.model_copy(update={"model": "qwen3:4b"})
+        openai = settings.openai.model_copy(update={"generation": generation})
+        return capped(monthly_limit=0.0)(settings.model_copy(update={"openai": openai}))
+
+    async with small_world(tmp_path, configure=own) as world:
+        world.openai.models["qwen3:4b"] = ModelCard()
+        await up_to(world, "download")
+        assert "a draft waits" in line(await stage(world, "generate", count=1))
+        assert await rows(world, "SELECT DISTINCT model, reserved, spent FROM spending") == [("qwen3:4b", 0.0, 0.0)]
 
 
 async def test_many_models_keep_discords_limits(tmp_path: Path):

@@ -72,6 +72,13 @@ def job_number(message: discord.Message) -> int:
     return int(found[1])
 
 
+async def number(world: World) -> int:
+    """Of the newest training's job, which its buttons carry."""
+    job = await world.app.runner.last("finetune")
+    assert job is not None
+    return job.id
+
+
 async def failed(world: World, code: str, message: str) -> discord.Message:
     """A training that the service ends like this."""
     world.openai.fail_training_with = (code, message)
@@ -287,15 +294,25 @@ async def test_pause_and_resume(small: World):
     assert {("odile", "pause training"), ("keeper", "resume training")} <= set(await acts(small))
 
 
-async def test_a_service_that_knows_no_rest_is_named_so(small: World):
+async def test_a_service_that_cannot_let_a_training_rest_is_named_so(small: World):
     small.openai.training_seconds = 60.0
-    small.openai.faults.schedule(Fault("POST", "/v1/fine_tuning/jobs/*/pause", "status", 404, {"error": {}}))
     await up_to(small, "examples")
     await small.owner.click(await offered(small), label="Start training")
     shown = await at_the_service(small, "running")
-    assert said(await small.owner.click(shown, label="Pause")).startswith("This service does not let a training rest.")
+    pause_call = "/v1/fine_tuning/jobs/*/pause"
+    for status in (404, 405, 501):
+        small.openai.faults.schedule(Fault("POST", pause_call, "status", status, {"error": {}}))
+        pressed = said(await small.owner.click(now(small, shown), label="Pause"))
+        assert pressed.startswith("This service does not let a training rest."), status
+    # It may know rest, and not want it now.
+    small.openai.faults.schedule(Fault("POST", pause_call, "status", 400, {"error": {"message": "Still validating."}}))
+    assert "“Still validating”" in said(await small.owner.click(now(small, shown), label="Pause"))
     await small.owner.click(now(small, shown), label="Stop")
-    await outcome(small, "finetune")
+    stopped = await outcome(small, "finetune")
+    job = await number(small)
+    for press in ("pause", "resume"):
+        late = said(await forged(small, small.owner, stopped, f"training:{job}:{press}"))
+        assert late == "This training cannot rest now. Its message says how it stands."
 
 
 async def test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name(small: World):
@@ -464,6 +481,57 @@ async def test_files_can_be_deleted_right_after_stop_before_the_service_was_told
     (job,) = small.openai.state.jobs.values()
     assert job.status == "cancelled"
     assert buttons(now(small, shown)) == ["Train a voice"]
+
+
+async def test_files_that_the_service_keeps_are_not_called_deleted(small: World):
+    shown = await failed(small, "server_error", "The job failed due to an internal error.")
+    refusal = {"error": {"message": "This file is locked."}}
+    small.openai.faults.schedule(Fault("DELETE", "/v1/files/*", "status", 400, refusal))
+    assert "“This file is locked”" in said(await small.owner.click(shown, label="Delete uploaded files"))
+    assert len(small.openai.state.files) == 1
+    pressed = await small.owner.click(now(small, shown), label="Delete uploaded files")
+    assert said(pressed) == "The uploaded files are deleted at the service."
+    assert not small.openai.state.files
+
+
+async def test_files_of_a_training_that_goes_on_stay_whoever_presses_what(small: World):
+    small.openai.training_seconds = 60.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    shown = await at_the_service(small, "running")
+    job = await number(small)
+    late = said(await forged(small, small.owner, shown, f"training:{job}:delete_files"))
+    assert late == "The files of this training are in use, or have given a voice. Stop the training first."
+    small.openai.training_seconds = 0.01
+    done = await outcome(small, "finetune")
+    assert line(done) == "Done: the new voice is active."
+    assert said(await forged(small, small.owner, done, f"training:{job}:delete_files")) == late
+    assert len(small.openai.state.files) == 1
+    assert not calls(small.openai.requests, "POST", "/cancel")
+    for press in ("pause", "retry", "delete_files", "screen_stricter"):
+        gone = said(await forged(small, small.owner, done, f"training:99:{press}"))
+        assert gone == "Nothing of this training is here any more. Use /finetune to begin one."
+
+
+async def test_a_training_that_is_only_not_watched_any_more_keeps_its_files_and_goes_on_with_a_press(small: World):
+    small.openai.training_seconds = 60.0
+    await up_to(small, "examples")
+    await small.owner.click(await offered(small), label="Start training")
+    await at_the_service(small, "running")
+    refusal = {"error": {"message": "Not with this key."}}
+    small.openai.faults.schedule(Fault("GET", "/v1/fine_tuning/jobs/*", "status", 403, refusal, times=99))
+    shown = await outcome(small, "finetune")
+    assert "“Not with this key”" in line(shown)
+    assert buttons(shown) == ["Retry as is", "Use few-shot instead"]
+    late = said(await forged(small, small.owner, shown, f"training:{await number(small)}:delete_files"))
+    assert late.startswith("The files of this training are in use")
+    small.openai.faults.clear()
+    small.openai.training_seconds = 0.01
+    await small.owner.click(now(small, shown), label="Retry as is")
+    await becomes(small, shown, "Done: the new voice is active.")
+    assert (len(small.openai.state.jobs), len(small.openai.state.files)) == (1, 1)
+    assert not calls(small.openai.requests, "POST", "/cancel")
+    assert not calls(small.openai.requests, "DELETE", "")
 
 
 async def test_files_of_a_training_that_gave_a_voice_stay(small: World):

@@ -19,7 +19,7 @@ from bot.demo.faults import Fault
 from bot.demo.openai_service import FIRST_SHUTDOWN, ModelCard
 from bot.demo.world import GUILD_ID, World, describe
 from bot.store import voices
-from bot.training import Voice, VoiceKind
+from bot.training import TrainingApi, Voice, VoiceKind
 from bot.voices.kinds import KINDS
 from cogs.ui import limits
 from tests.cogs.acts import (
@@ -363,6 +363,32 @@ async def test_the_last_way_to_write_cannot_be_retired(two: World):
         "Voice 2 is what writes when no other voice can, so it stays."
     )
     assert await everything(two) == before
+
+
+async def test_few_shot_that_was_retired_is_back_when_it_is_the_last_way_to_write(two: World):
+    settings = two.app.settings
+    generation = settings.openai.generation.model_copy(update={"model": "gpt-4.1"})
+    two.app.settings = settings.model_copy(
+        update={"openai": settings.openai.model_copy(update={"generation": generation})}
+    )
+    assert (await two.app.voices.current()).id == 3
+    await say(two, "retire", voice="2")
+    two.app.settings = settings
+    assert "**2: few-shot**. **Writes now.**" in await say(two, "list")
+    assert "Retired" not in await say(two, "show", voice="2")
+    assert "a draft waits" in line(await stage(two, "generate", count=1))
+
+
+async def test_the_model_that_the_settings_name_is_a_voice_of_the_kind_that_its_service_trains(two: World):
+    settings = two.app.settings
+    tuning = settings.openai.fine_tuning.model_copy(update={"api": TrainingApi.TOGETHER})
+    two.app.settings = settings.model_copy(
+        update={
+            "fine_tuned_model": "keeper/lamp",
+            "openai": settings.openai.model_copy(update={"fine_tuning": tuning}),
+        }
+    )
+    assert "**3: keeper/lamp** (tuned at Together). **Writes now.**" in await say(two, "list")
 
 
 async def test_a_retired_voice_that_the_settings_name_does_not_write(two: World):

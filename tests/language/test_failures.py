@@ -30,6 +30,14 @@ async def test_anything_but_a_json_message_is_not_quoted(service, server, reply)
     assert caught.value.sentence == "127.0.0.1 refused the request (status 400)."
 
 
+async def test_what_a_service_never_learned_is_a_refusal_and_not_asked_again(service, server):
+    server.then = error(501, "Not implemented.")
+    with pytest.raises(errors.ModelRefused) as caught:
+        await tuning.get_job(service, "ftjob-1")
+    assert caught.value.status == 501
+    assert len(server.seen) == 1
+
+
 async def test_a_strange_code_is_dropped(service, server):
     server.then = error(400, "No.", name="<script> sk-123456789")
     with pytest.raises(errors.ModelRefused) as caught:

@@ -295,14 +295,17 @@ async def test_the_losses_come_from_the_metrics_in_whatever_order(service, serve
     assert found == together.Losses(((1, 2.5), (2, 2.0)), ((2, 2.1),))
 
 
-async def test_a_job_without_metrics_has_no_curve(service, server):
-    server.then = error(404, "No metrics")
+@pytest.mark.parametrize("status", [404, 422, 501])
+async def test_a_job_without_metrics_has_no_curve(service, server, status):
+    server.then = error(status, "No metrics")
     assert await together.losses(service, "ft-1") == together.Losses((), ())
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled", "cancel_requested"])
 async def test_cancelling_what_has_ended_or_is_ending(service, server, status):
     server.replies = [error(400, "Cannot be cancelled"), answer(JOB | {"status": status})]
+    assert (await together.cancel_job(service, "ft-1")).status == status
+    server.replies = [error(409, "Conflict")] * 4 + [answer(JOB | {"status": status})]
     assert (await together.cancel_job(service, "ft-1")).status == status
 
 

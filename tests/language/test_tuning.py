@@ -21,6 +21,24 @@ async def test_upload(service, server):
     assert b"fine-tune" in sent.raw
 
 
+async def test_a_service_that_cannot_forget_files_is_asked_without(service, server):
+    server.replies = [error(400, "Unknown parameter: 'expires_after[anchor]'."), answer(FILE), answer(FILE)]
+    for _ in range(2):
+        assert await tuning.upload_training_file(service, "training-7.jsonl", b"{}\n") == "file-1"
+    assert [b"expires_after" in seen.raw for seen in server.seen] == [True, False, False]
+    server.replies = [error(400, "Unknown parameter: 'expires_after[anchor]'.")]
+    with pytest.raises(errors.ModelRefused):
+        await tuning.upload_training_file(service, "training-7.jsonl", b"{}\n")
+    assert len(server.seen) == 4, "it was not sent, so there is nothing to leave out"
+
+
+async def test_another_refusal_of_a_file_is_final(service, server):
+    server.then = error(400, "The file is empty.")
+    with pytest.raises(errors.ModelRefused, match="The file is empty"):
+        await tuning.upload_training_file(service, "training-7.jsonl", b"")
+    assert len(server.seen) == 1
+
+
 async def test_create(service, server):
     job = await create(service)
     assert server.seen[0].body == {
@@ -94,6 +112,13 @@ async def test_a_file_that_is_not_processed_in_time(service, server, reply, kind
     server.then = reply
     with pytest.raises(kind):
         await tuning.wait_until_processed(service, "file-1", poll_seconds=0, deadline=0)
+
+
+async def test_a_refused_question_about_a_file_is_not_repeated(service, server):
+    server.replies = [error(400, "Not a file's id")]
+    with pytest.raises(errors.ModelRefused, match="Not a file's id"):
+        await tuning.wait_until_processed(service, "file-1", poll_seconds=0)
+    assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -203,15 +228,45 @@ async def test_the_loss_curve_comes_from_all_pages(service, server):
     assert log.loss == tuple((step, pytest.approx(3 - step / 10)) for step in range(1, 6))
 
 
-async def test_cancelling_what_has_ended(service, server):
-    server.replies = [error(400, "Job has already completed"), answer(JOB | {"status": "cancelled"})]
-    assert (await tuning.cancel_job(service, "ftjob-1")).status == "cancelled"
+def refusing(code, message, job_status):
+    """A service that refuses every change of a job, which stands as it stands."""
+
+    async def reply(request):
+        shown = error(code, message) if request.method == "POST" else answer(JOB | {"status": job_status})
+        return await shown(request)
+
+    return reply
 
 
-async def test_cancelling_what_cannot_be(service, server):
-    server.replies = [error(400, "Not now")]
+@pytest.mark.parametrize("code", [400, 404, 409, 503])
+@pytest.mark.parametrize(
+    ("change", "as_wanted"),
+    [
+        (tuning.cancel_job, "cancelled"),
+        (tuning.cancel_job, "succeeded"),
+        (tuning.pause_job, "pausing"),
+        (tuning.pause_job, "paused"),
+        (tuning.resume_job, "resuming"),
+        (tuning.resume_job, "running"),
+        (tuning.resume_job, "queued"),
+    ],
+)
+async def test_a_change_that_is_refused_because_it_has_happened_is_none(service, server, change, as_wanted, code):
+    server.then = refusing(code, "No.", as_wanted)
+    assert (await change(service, "ftjob-1")).status == as_wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [(tuning.cancel_job, "running"), (tuning.pause_job, "running"), (tuning.resume_job, "paused")],
+)
+async def test_a_change_that_cannot_be_is_refused(service, server, change, status):
+    server.then = refusing(400, "Not now", status)
     with pytest.raises(errors.ModelRefused, match="Not now"):
-        await tuning.cancel_job(service, "ftjob-1")
+        await change(service, "ftjob-1")
+    server.then = refusing(503, "", status)
+    with pytest.raises(errors.ModelUnavailable, match="error 503"):
+        await change(service, "ftjob-1")
 
 
 async def test_an_id_cannot_leave_its_place(service, server):

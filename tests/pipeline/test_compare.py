@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,6 +104,18 @@ async def test_both_write_to_the_same_prompts_each_with_its_own_words(tmp_path: 
         assert table.shown
 
 
+async def test_the_progress_counts_texts_also_where_it_goes_on(tmp_path: Path):
+    async with open_room(tmp_path) as room:
+        table = await set_up(room)
+        first = await take(table.run(), 2)
+        rest = await everything(table.run())
+        assert [(each.done, each.total) for each in first] == [(0, 4), (1, 4)]
+        assert [(each.done, each.total) for each in rest] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+        assert [each.line.partition(":")[0] for each in rest] == [
+            "Round 1 of 2", "Round 2 of 2", "Round 2 of 2", "Done",
+        ]  # fmt: skip
+
+
 async def test_nothing_that_is_shown_meanwhile_tells_which_text_is_whose(tmp_path: Path):
     async with open_room(tmp_path) as room:
         table = await set_up(room)
@@ -178,8 +191,11 @@ async def test_a_limit_of_the_service_is_waited_for_where_everybody_sees_it(tmp_
             headers={"retry-after": "0.05"},
         )
         room.openai.faults.schedule(limit)
+        now = time.time()
         seen = await everything(table.run())
-        assert "the model service's limit" in [progress.waiting_for for progress in seen]
+        (waiting,) = [progress for progress in seen if progress.waiting_for == "the model service's limit"]
+        assert waiting.wait_until is not None
+        assert now + 0.05 <= waiting.wait_until <= time.time()
         assert all(await table.texts())
 
 

@@ -113,6 +113,10 @@ async def test_the_likely_cost_goes_by_what_it_was_trained_on(tmp_path: Path):
         assert await trained.likely(by_hand, "Write.", 10) == likely_cost(
             BASE, same_tokens=count("You write.") + count("Write.") + 15, other_tokens=0, output_tokens=250, calls=10
         )
+        emptied = await trained.likely(by_hand, "Write.", 10)
+        async with room.database.write() as connection:
+            await connection.execute("DELETE FROM examples")
+        assert await trained.likely(voice, "Write.", 10) == emptied, "no more is known of a dataset without examples"
         own = replace(voice, model="my-lora")
         assert (await trained.likely(own, "Write.", 10)).dollars == 0.0
         assert not room.asked("/completions")
