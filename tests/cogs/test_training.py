@@ -315,6 +315,15 @@ async def test_a_service_that_cannot_let_a_training_rest_is_named_so(small: Worl
         assert late == "This training cannot rest now. Its message says how it stands."
 
 
+async def test_a_training_that_has_not_begun_there_cannot_rest(small: World):
+    await up_to(small, "examples")
+    refusal = {"error": {"message": "Not today."}}
+    small.openai.faults.schedule(Fault("POST", "/v1/fine_tuning/jobs", "status", 403, refusal))
+    shown = await stage(small, "finetune")
+    pressed = said(await forged(small, small.owner, shown, f"training:{await number(small)}:pause"))
+    assert pressed == "This training cannot rest now. Its message says how it stands."
+
+
 async def test_a_training_that_only_stop_ends_is_cancelled_in_the_owners_name(small: World):
     small.openai.training_seconds = 60.0
     await up_to(small, "examples")

@@ -15,6 +15,7 @@ import discord
 import pytest
 from simcord.results import InteractionResult
 
+from bot.config import Settings
 from bot.demo.faults import Fault
 from bot.demo.openai_service import FIRST_SHUTDOWN, ModelCard
 from bot.demo.world import GUILD_ID, World, describe
@@ -316,6 +317,7 @@ async def test_a_retired_voice_is_not_used_until_it_is_brought_back(two: World):
     )
     assert await everything(two) == before
     assert "is back." in await say(two, "retire", voice="1", bring_back=True)
+    assert (await acts(two))[-1] == ("keeper", "bring back voice", "voice 1, mine", "retired", "")
     await say(two, "use", voice="1")
     assert await writes(two) == "mine"
     assert "is not retired" in await say(two, "retire", voice="1", bring_back=True)
@@ -374,6 +376,7 @@ async def test_few_shot_that_was_retired_is_back_when_it_is_the_last_way_to_writ
     assert (await two.app.voices.current()).id == 3
     await say(two, "retire", voice="2")
     two.app.settings = settings
+    assert not (await two.app.voices.current()).is_retired
     assert "**2: few-shot**. **Writes now.**" in await say(two, "list")
     assert "Retired" not in await say(two, "show", voice="2")
     assert "a draft waits" in line(await stage(two, "generate", count=1))
@@ -410,7 +413,13 @@ async def test_a_model_tuned_elsewhere_becomes_a_voice(two: World):
         ("fine_tuned", "gpt-4o-mini", FIRST_SHUTDOWN, 0)
     ]
     assert await acts(two) == [("keeper", "add voice", "voice 3, by hand", "", "gpt-4o-mini")]
-    assert (await say(two, "add", model="gpt-4o-mini")).startswith("This model is voice 3 already.")
+    again = "This model is voice 3 already. /voices use voice:3 writes with it."
+    assert await say(two, "add", model="gpt-4o-mini") == again
+    await say(two, "retire", voice="3")
+    again = "This model is voice 3 already. /voices retire voice:3 bring_back:true brings it back."
+    assert await say(two, "add", model="gpt-4o-mini") == again
+    await say(two, "retire", voice="3", bring_back=True)
+    assert "Added: by keeper" in await say(two, "show", voice="3")
     await say(two, "use", voice="3")
     await stage(two, "generate", count=1)
     assert await rows(two, "SELECT voice_id FROM drafts") == [(3,)]
@@ -426,6 +435,33 @@ async def test_a_model_that_the_service_does_not_have_is_a_sentence(two: World):
     before = (await everything(two))["tables"]
     assert (await say(two, "add", model="ft:nothing")).startswith("127.0.0.1 says that it has no model of this name.")
     assert (await everything(two))["tables"] == before
+
+
+async def test_a_model_is_added_where_voices_of_its_kind_live(tmp_path: Path):
+    def elsewhere(settings: Settings) -> Settings:
+        tuning = settings.openai.fine_tuning.model_copy(
+            update={
+                "base_url": settings.openai.base_url.replace("127.0.0.1", "localhost"),
+                "api_key": settings.openai.api_key,  # which goes to no other address by itself
+            }
+        )
+        return settings.model_copy(update={"openai": settings.openai.model_copy(update={"fine_tuning": tuning})})
+
+    async with small_world(tmp_path, configure=elsewhere) as world:
+        await say(world, "add", model="gpt-4o-mini", name="tuned")
+        await say(world, "add", model="gpt-4o-mini", name="shown posts", kind="few_shot")
+        hosts = await rows(world, "SELECT name, base_url LIKE '%localhost%' FROM voices ORDER BY id")
+        assert [found for found in hosts if found[0] != "few-shot"] == [("tuned", 1), ("shown posts", 0)]
+
+
+async def test_a_deployment_at_azure_is_on_no_list_and_so_is_not_looked_for(two: World):
+    settings = two.app.settings
+    tuning = settings.openai.fine_tuning.model_copy(update={"api": TrainingApi.AZURE})
+    two.app.settings = settings.model_copy(
+        update={"openai": settings.openai.model_copy(update={"fine_tuning": tuning})}
+    )
+    text = await say(two, "add", model="my-deployment")
+    assert text.endswith("The service does not tell whether it has this model: the first draft will show it.")
 
 
 async def test_a_service_that_does_not_tell_is_believed_with_a_note(two: World):
@@ -562,10 +598,11 @@ async def test_a_press_on_what_is_gone_is_a_sentence(two: World, press: str):
     assert re.match(r"This (comparison|round) is gone\.", said(await late_press(two, two.owner, message, press)))
 
 
-async def test_a_round_that_is_not_written_yet_cannot_be_judged(two: World):
+@pytest.mark.parametrize("missing", ["one_text", "other_text"])
+async def test_a_round_that_is_not_written_yet_cannot_be_judged(two: World, missing: str):
     (message,) = await compared(two, 1)
     async with two.app.database.write() as connection:
-        await connection.execute("UPDATE comparison_rounds SET other_text = NULL")
+        await connection.execute(f"UPDATE comparison_rounds SET {missing} = NULL")  # noqa: S608 - one of two words
     assert "not written yet" in said(await late_press(two, two.owner, message, "compare:1:1:a"))
     assert await rows(two, "SELECT verdict FROM comparison_rounds") == [(None,)]
 

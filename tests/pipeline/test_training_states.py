@@ -584,6 +584,28 @@ async def test_no_other_file_is_deleted_without_a_press(room: Room, script: Scri
     assert (await room.training()).has_files
 
 
+async def test_what_the_service_forgets_is_kept_and_the_epochs_that_it_used_are_told(room: Room):
+    events: list[object] = [
+        {"id": "b", "message": "Step 3.", "created_at": 1.5},
+        {"id": "a", "type": "metrics", "data": {"step": 3, "total_steps": 24, "train_loss": 2.5, "valid_loss": 2.6}},
+    ]
+    end: dict[str, object] = {
+        "fine_tuned_model": "ft:one",
+        "trained_tokens": 480,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 5}}},
+    }
+    await room.begin(Script(statuses=["running", "running", "succeeded"], events=events, end=end))
+    async for progress in room.stage():
+        if progress.curve:
+            events.clear()
+    training = await room.training()
+    assert (training.loss_curve, training.held_out_curve) == (((3, 2.5),), ((3, 2.6),))
+    assert (training.steps, [event.text for event in training.events]) == (24, ["Step 3."])
+    assert training.epochs == 5
+    assert [told.epochs for told in room.told] == [5], "expected_epochs follows"
+    assert ("Epochs", "5") in progress.facts
+
+
 # --- why it gave no voice ---------------------------------------------------------------------------------------
 
 CHECKS = {
@@ -607,6 +629,8 @@ ENDS = [
     ({"code": "insufficient_quota", "message": "Over."}, [], Failure.NO_CREDIT, "billing"),
     ({"code": "a_new_code", "message": "Hm."}, [], Failure.OTHER, r"Hm\. \(a_new_code\)"),
     ({"code": "a_new_code"}, [{"message": "Last words."}], Failure.OTHER, "Last words"),
+    ({"code": "a_new_code"}, [{"message": "Last words."}, {"message": "First."}], Failure.OTHER, "says: Last words"),
+    ({"code": "unsafe_file", "message": "Too much self-harm."}, [CHECKS], Failure.UNSAFE, r"Too much self-harm\."),
     ({}, [], Failure.OTHER, "no reason was given"),
     (None, [], Failure.OTHER, "no reason was given"),
 ]
@@ -622,6 +646,16 @@ async def test_every_end_is_told_by_its_kind(
             pass
     training = await room.training()
     assert (training.state, training.failure) == (TrainingState.FAILED, failure)
+
+
+async def test_a_success_without_a_model_is_a_failure_that_was_paid(room: Room):
+    await room.begin(Script(statuses=["running", "succeeded"], end={"trained_tokens": 480}))
+    with pytest.raises(TrainingFailed, match="no reason was given"):
+        async for _ in room.stage():
+            pass
+    training = await room.training()
+    assert (training.state, training.failure) == (TrainingState.FAILED, Failure.OTHER)
+    assert [spent for _, spent in await room.ledger()] == [pytest.approx(480 * PRICE / 1_000_000)]
 
 
 REFUSED = [

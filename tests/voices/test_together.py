@@ -20,6 +20,7 @@ from bot import errors
 from bot.demo.faults import Fault
 from bot.demo.together_service import NANODOLLARS_PER_TOKEN, TogetherService
 from bot.examples import Dataset, Example
+from bot.language import together
 from bot.language.endpoint import Endpoint, ModelService
 from bot.pipeline.finetune import Course, finetune
 from bot.store import datasets, jobs, spending, voices
@@ -209,6 +210,25 @@ async def test_a_model_that_needs_an_endpoint_of_its_own_says_so(bench: Bench):
         await writer.write(voice, "About tea.", seed=1)
 
 
+@pytest.mark.parametrize("late", [0, 1])
+async def test_the_job_is_asked_for_once_both_files_are_looked_at(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, late: int
+):
+    monkeypatch.setitem(together.wait_until_processed.__kwdefaults__, "poll_seconds", 0.0)
+    uploaded = await bench.uploaded()
+    files = bench.together.state.files
+    file = [*files.values()][late]
+    files[file.id] = replace(file, ready_at=bench.now + 9)
+
+    def clock() -> float:
+        bench.now += 1
+        return bench.now
+
+    bench.together.clock = clock
+    assert (await bench.trainer.train(uploaded)).state is TrainingState.RUNNING
+    assert bench.asked("POST", "/fine-tunes") == 1
+
+
 async def test_a_status_that_nobody_has_heard_of_goes_on(bench: Bench):
     running = await bench.running()
     bench.together.faults.schedule(
@@ -226,7 +246,11 @@ async def test_what_was_known_once_stays_known(bench: Bench):
         Fault("GET", "/v1/fine-tunes/*/metrics", "status", status=404, body={"error": {"message": "Gone."}}),
         Fault("GET", "/v1/fine-tunes/*/events", "status", status=200, body={"data": []}),
     )
+    bare = {"id": running.service_job_id, "status": "running"}
+    bench.together.faults.schedule(Fault("GET", f"/v1/fine-tunes/{running.service_job_id}", "status", 200, bare))
     later = await bench.trainer.poll(halfway)
+    assert halfway.cost
+    assert (later.trained_tokens, later.cost) == (halfway.trained_tokens, halfway.cost)
     assert (later.loss_curve, later.held_out_curve) == (halfway.loss_curve, halfway.held_out_curve)
     assert (later.steps, later.events) == (halfway.steps, halfway.events)
 
@@ -305,6 +329,19 @@ async def test_a_failure_has_the_reason_from_the_log(bench: Bench, event: str, f
     assert "It did not work out." in failed.error
     assert failed.fine_tuned_model is None
     assert failed.cost is not None
+
+
+async def test_the_reason_is_the_error_and_not_whatever_came_last(bench: Bench):
+    running = await bench.running()
+    log = [
+        {"created_at": "2026-05-01T10:00:00Z", "type": "job_error", "message": "Out of memory."},
+        {"created_at": "2026-05-01T10:00:01Z", "type": "job_stopped", "message": "Cleaning up."},
+    ]
+    bench.together.faults.schedule(
+        Fault("GET", "/v1/fine-tunes/*/events", "status", 200, {"data": log}),
+        Fault("GET", "/v1/fine-tunes/*", "status", 200, {"id": running.service_job_id, "status": "error"}),
+    )
+    assert (await bench.trainer.poll(running)).error == "Out of memory."
 
 
 @pytest.mark.parametrize(
