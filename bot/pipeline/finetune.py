@@ -314,8 +314,6 @@ async def _gave_up(run: _Run, error: ModelError) -> None:
     told so. One that was refused for another reason goes on from here when its job does.
     """
     course, training = run.course, run.training
-    if training.state.is_final:
-        return
     failed = replace(training, failure=why(error), error=error.sentence)
     is_begun = training.state is TrainingState.RUNNING
     if failed.failure in {Failure.NOT_AVAILABLE, Failure.UNSAFE, Failure.BAD_FILE} and not is_begun:

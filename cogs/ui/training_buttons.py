@@ -14,6 +14,7 @@ import discord
 
 from bot.app import App
 from bot.client import DISCORD_FAILURES, Client, failure_in_words
+from bot.errors import NothingToDo
 from bot.jobs.runner import Job, JobState
 from bot.permissions import Level
 from bot.store import spending, voices
@@ -21,7 +22,7 @@ from bot.training import REMEDIES, Failure, Remedy, Training, TrainingState
 from cogs.ui.buttons import person, require_channel
 from cogs.ui.dataset_message import Result
 from cogs.ui.items import DurableButton, Form, view_of
-from cogs.ui.limits import MODAL_INPUT, cut, embed, foreign
+from cogs.ui.limits import MODAL_INPUT, cut, embed, foreign, length
 from cogs.ui.next_step import NextStepButton, step_view
 from cogs.ui.screening_buttons import Place, Press, ScreeningButton
 from cogs.ui.words import money
@@ -156,7 +157,11 @@ async def _stricter(app: App, job_id: int) -> tuple[str, discord.ui.View]:
 
 
 def _form(app: App, job_id: int, remedy: Remedy) -> discord.ui.Modal:
-    """A form for the option that leaves more posts out. What is sent comes to `OPTION_FORM`."""
+    """A form for the option that leaves more posts out. What is sent comes to `OPTION_FORM`.
+
+    Raises:
+        NothingToDo: the option has more in it than a form can hold.
+    """
     settings = app.settings
     if remedy is Remedy.FILTER_WORDS:
         title, label = "Filter words", "Patterns to leave out, one on each line"
@@ -164,13 +169,18 @@ def _form(app: App, job_id: int, remedy: Remedy) -> discord.ui.Modal:
     else:
         title, label = "Fewer posts", "The newest posts of each blog; 0 is all"
         value, style, most = str(settings.post_limit), discord.TextStyle.short, _LONGEST_NUMBER
+    if length(value) > most:  # cut short it would lose the rest when it is sent
+        raise NothingToDo(
+            "Your filtered_words are more than a form can hold.",
+            "Change them in config.toml, then start the bot again.",
+        )
     form = discord.ui.Modal(title=title, custom_id=f"training:{job_id}:{remedy}:form")
     form.add_item(
         discord.ui.TextInput[Any](
             label=label,
             custom_id="value",
             style=style,
-            default=value[:most] or None,
+            default=value or None,
             required=False,
             max_length=most,
         )

@@ -72,6 +72,12 @@ def job_number(message: discord.Message) -> int:
     return int(found[1])
 
 
+def prefilled(form: Any) -> str:
+    """What stands in the only field of a form before anybody types."""
+    ((field,),) = [row["components"] for row in form.modal["components"]]
+    return field["value"]
+
+
 async def number(world: World) -> int:
     """Of the newest training's job, which its buttons carry."""
     job = await world.app.runner.last("finetune")
@@ -411,6 +417,7 @@ async def test_an_unsafe_file_offers_to_leave_more_out(small: World):
     assert small.app.settings.filtered_words == ["gull", "kettle sang 3"]
     assert tomllib.loads((small.directory / "config.toml").read_text())["filtered_words"] == ["gull", "kettle sang 3"]
     form = await small.owner.click(now(small, shown), label="Filter words")
+    assert prefilled(form) == "gull\nkettle sang 3", "what is sent takes the place of all that was there"
     refused = await small.owner.submit_modal(form, {"value": "(gull"})
     assert "filtered_words" in said(refused)
     assert "Nothing was changed." in said(refused)
@@ -420,8 +427,23 @@ async def test_an_unsafe_file_offers_to_leave_more_out(small: World):
     assert "Noted." in said(await small.owner.submit_modal(form, {"value": "11"}))
     assert small.app.settings.post_limit == 11
     form = await small.owner.click(now(small, shown), label="Fewer posts")
+    assert prefilled(form) == "11"
     assert "post_limit" in said(await small.owner.submit_modal(form, {"value": "eleven"}))
     assert [act for _, act in await acts(small)].count("set option") == 2
+    form = await small.owner.click(now(small, shown), label="Fewer posts")
+    assert "Noted." in said(await small.owner.submit_modal(form, {"value": " "}))
+    assert small.app.settings.post_limit == 0
+
+
+async def test_a_form_that_could_not_hold_every_pattern_is_not_shown(small: World):
+    shown = await failed(small, "unsafe_file", "Too much violence.")
+    many = [f"pattern number {number}" for number in range(300)]
+    small.app.settings = small.app.settings.model_copy(update={"filtered_words": many})
+    pressed = await small.owner.click(shown, label="Filter words")
+    assert pressed.modal is None
+    assert said(pressed) == (
+        "Your filtered_words are more than a form can hold. Change them in config.toml, then start the bot again."
+    )
 
 
 async def test_what_changes_options_or_the_voice_is_the_owners_alone(small: World):

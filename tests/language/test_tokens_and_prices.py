@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bot.language.prices import chat_cost, dearest, likely_cost, price_at, price_of, training_cost
+from bot.language.prices import chat_cost, dearest, likely_cost, price_at, price_of, priced_models, training_cost
 from bot.language.tokens import count, count_many
 
 
@@ -69,6 +69,13 @@ def test_costs():
 
 def test_an_unknown_model_costs_the_most():
     top = dearest()
+    for name in priced_models():
+        price = price_of(name)
+        assert price is not None
+        assert top.input >= price.input
+        assert top.cached >= price.cached
+        assert top.output >= price.output
+        assert (top.training or 0.0) >= (price.training or 0.0)
     assert chat_cost("unknown", 1_000_000, 1_000_000) == pytest.approx(top.input + top.output)
     assert training_cost("unknown", 1_000_000, 1, None) == top.training
     assert training_cost("gpt-6-luna", 1_000_000, 1, None) == top.training

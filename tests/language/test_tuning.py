@@ -1,9 +1,11 @@
 """Fine-tuning: files and jobs, found again after a crash, read whatever the service adds."""
 
+import asyncio
+
 import pytest
 
 from bot import errors
-from bot.language import tuning
+from bot.language import together, tuning
 from tests.language.conftest import FILE, JOB, answer, error, reset
 
 
@@ -30,6 +32,19 @@ async def test_a_service_that_cannot_forget_files_is_asked_without(service, serv
     with pytest.raises(errors.ModelRefused):
         await tuning.upload_training_file(service, "training-7.jsonl", b"{}\n")
     assert len(server.seen) == 4, "it was not sent, so there is nothing to leave out"
+
+
+@pytest.mark.parametrize("upload", [tuning.upload_training_file, together.upload_file])
+async def test_an_upload_may_take_longer_than_a_question(service, server, upload):
+    await tuning.get_job(service, "ftjob-1")  # the connection is there
+    service.deadline = 0.05
+
+    async def late(request):
+        await asyncio.sleep(0.2)
+        return await answer(FILE)(request)
+
+    server.then = late
+    assert await upload(service, "training-7.jsonl", b"{}\n") == "file-1"
 
 
 async def test_another_refusal_of_a_file_is_final(service, server):

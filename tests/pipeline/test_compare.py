@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.comparison_desk import verdict_on
 from bot.demo.faults import Fault
 from bot.drafts import Person
 from bot.errors import BudgetReached, ModelError, ModelUnavailable, NothingToDo
@@ -238,3 +239,21 @@ async def test_a_round_gets_one_verdict(tmp_path: Path):
         first, second = await table.rounds()
         assert (first.judge, first.judged_at) == (f"person {counted.index(True) + 1}", float(counted.index(True) + 1))
         assert second.verdict is None
+
+
+@pytest.mark.parametrize(
+    ("one_first", "choice", "verdict"),
+    [
+        (True, "a", Verdict.ONE),
+        (True, "b", Verdict.OTHER),
+        (False, "a", Verdict.OTHER),
+        (False, "b", Verdict.ONE),
+        (True, "neither", Verdict.NEITHER),
+    ],
+)
+async def test_the_better_text_is_that_of_the_voice_which_wrote_it(
+    tmp_path: Path, one_first: bool, choice: str, verdict: Verdict
+):
+    async with open_room(tmp_path) as room:
+        (found,) = await (await set_up(room, [("Write.", one_first)])).rounds()
+        assert verdict_on(found, choice) is verdict

@@ -648,6 +648,14 @@ async def test_every_end_is_told_by_its_kind(
     assert (training.state, training.failure) == (TrainingState.FAILED, failure)
 
 
+async def test_a_file_that_the_service_cannot_read_is_a_bad_file(room: Room):
+    await room.begin(Script(file_statuses=["uploaded", "error"]))
+    assert isinstance(await room.live(), ModelError)
+    training = await room.training()
+    assert (training.state, training.failure) == (TrainingState.FAILED, Failure.BAD_FILE)
+    assert [spent for _, spent in await room.ledger()] == [0.0]
+
+
 async def test_a_success_without_a_model_is_a_failure_that_was_paid(room: Room):
     await room.begin(Script(statuses=["running", "succeeded"], end={"trained_tokens": 480}))
     with pytest.raises(TrainingFailed, match="no reason was given"):
