@@ -194,7 +194,7 @@ async def _change(interaction: discord.Interaction[Client], found: re.Match[str]
     change: dict[str, object] = (
         {"filtered_words": [line.strip() for line in typed.splitlines() if line.strip()]}
         if remedy is Remedy.FILTER_WORDS
-        else {"post_limit": typed.strip() or "0"}
+        else {"post_limit": typed.strip()}
     )
     notice = await interaction.client.app.options.change(change, person(interaction))
     text = f"Noted. /examples makes the next dataset with it, and /finetune trains on that. {notice}".strip()
@@ -262,6 +262,6 @@ async def _what_is_left(app: App, job: Job, training: Training) -> list[str]:
 def _remedies(job: Job, training: Training) -> tuple[Remedy, ...]:
     if job.state is JobState.CANCELLED:
         return ()
-    if not training.state.is_final and training.failure in (None, Failure.OTHER):
+    if not training.state.is_final:
         return (Remedy.RETRY, Remedy.FEW_SHOT)  # it goes on from where it stopped
     return REMEDIES[training.failure or Failure.OTHER]
