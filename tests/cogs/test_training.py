@@ -680,6 +680,19 @@ async def test_a_training_beyond_the_budget_asks_and_only_the_owner_may_allow_it
         assert ("keeper", "allow more") in await acts(world)
 
 
+async def test_a_training_that_goes_on_beyond_the_budget_asks_for_money_and_for_nothing_else(small: World):
+    await up_to(small, "examples")
+    refusal = {"error": {"message": "Not today."}}
+    small.openai.faults.schedule(Fault("POST", "/v1/fine_tuning/jobs", "status", 403, refusal))
+    shown = await stage(small, "finetune")
+    small.app.settings = poor(small.app.settings)
+    await small.owner.click(shown, label="Retry as is")
+    await becomes(small, shown, "This would pass the monthly budget")
+    asks = await outcome(small, "finetune")
+    assert buttons(asks) == ["Allow $1 more and go on"]
+    assert "Delete them" not in describe(asks), "there is no button for it here"
+
+
 async def test_writing_goes_on_with_what_is_missing_once_more_is_allowed(tmp_path: Path):
     async with small_world(tmp_path, configure=poor) as world:
         await stage(world, "download")
