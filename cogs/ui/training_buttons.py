@@ -172,7 +172,7 @@ def _form(app: App, job_id: int, remedy: Remedy) -> discord.ui.Modal:
     if length(value) > most:  # cut short it would lose the rest when it is sent
         raise NothingToDo(
             "Your filtered_words are more than a form can hold.",
-            "Change them in config.toml, then start the bot again.",
+            "Change them in config.toml, which the bot reads again while it runs.",
         )
     form = discord.ui.Modal(title=title, custom_id=f"training:{job_id}:{remedy}:form")
     form.add_item(

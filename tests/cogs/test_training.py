@@ -78,13 +78,6 @@ def prefilled(form: Any) -> str:
     return field["value"]
 
 
-async def number(world: World) -> int:
-    """Of the newest training's job, which its buttons carry."""
-    job = await world.app.runner.last("finetune")
-    assert job is not None
-    return job.id
-
-
 async def failed(world: World, code: str, message: str) -> discord.Message:
     """A training that the service ends like this."""
     world.openai.fail_training_with = (code, message)
@@ -315,7 +308,7 @@ async def test_a_service_that_cannot_let_a_training_rest_is_named_so(small: Worl
     assert "“Still validating”" in said(await small.owner.click(now(small, shown), label="Pause"))
     await small.owner.click(now(small, shown), label="Stop")
     stopped = await outcome(small, "finetune")
-    job = await number(small)
+    job = job_number(stopped)
     for press in ("pause", "resume"):
         late = said(await forged(small, small.owner, stopped, f"training:{job}:{press}"))
         assert late == "This training cannot rest now. Its message says how it stands."
@@ -326,7 +319,7 @@ async def test_a_training_that_has_not_begun_there_cannot_rest(small: World):
     refusal = {"error": {"message": "Not today."}}
     small.openai.faults.schedule(Fault("POST", "/v1/fine_tuning/jobs", "status", 403, refusal))
     shown = await stage(small, "finetune")
-    pressed = said(await forged(small, small.owner, shown, f"training:{await number(small)}:pause"))
+    pressed = said(await forged(small, small.owner, shown, f"training:{job_number(shown)}:pause"))
     assert pressed == "This training cannot rest now. Its message says how it stands."
 
 
@@ -442,7 +435,7 @@ async def test_a_form_that_could_not_hold_every_pattern_is_not_shown(small: Worl
     pressed = await small.owner.click(shown, label="Filter words")
     assert pressed.modal is None
     assert said(pressed) == (
-        "Your filtered_words are more than a form can hold. Change them in config.toml, then start the bot again."
+        "Your filtered_words are more than a form can hold. Change them in config.toml, which the bot reads again while it runs."
     )
 
 
@@ -530,7 +523,7 @@ async def test_files_of_a_training_that_goes_on_stay_whoever_presses_what(small:
     await up_to(small, "examples")
     await small.owner.click(await offered(small), label="Start training")
     shown = await at_the_service(small, "running")
-    job = await number(small)
+    job = job_number(shown)
     late = said(await forged(small, small.owner, shown, f"training:{job}:delete_files"))
     assert late == "The files of this training are in use, or have given a voice. Stop the training first."
     small.openai.training_seconds = 0.01
@@ -554,7 +547,7 @@ async def test_a_training_that_is_only_not_watched_any_more_keeps_its_files_and_
     shown = await outcome(small, "finetune")
     assert "“Not with this key”" in line(shown)
     assert buttons(shown) == ["Retry as is", "Use few-shot instead"]
-    late = said(await forged(small, small.owner, shown, f"training:{await number(small)}:delete_files"))
+    late = said(await forged(small, small.owner, shown, f"training:{job_number(shown)}:delete_files"))
     assert late.startswith("The files of this training are in use")
     small.openai.faults.clear()
     small.openai.training_seconds = 0.01
