@@ -243,6 +243,47 @@ async def test_the_loss_curve_comes_from_all_pages(service, server):
     assert log.loss == tuple((step, pytest.approx(3 - step / 10)) for step in range(1, 6))
 
 
+async def test_the_held_out_loss_is_that_of_the_whole_part_where_it_was_measured(service, server):
+    """OpenAI measures a batch of it at every step (`valid_loss`), and all of it now and then (`full_valid_loss`)."""
+    events = [
+        {"id": "b", "type": "metrics", "data": {"step": 2, "total_steps": 40, "valid_loss": 9, "full_valid_loss": 1.5}},
+        {"id": "a", "type": "metrics", "data": {"step": 1, "total_steps": 30, "valid_loss": 2.0}},
+    ]
+    server.then = pages(events)
+    log = await tuning.read_log(service, "ftjob-1")
+    assert log.held_out_loss == ((1, 2.0), (2, 1.5))
+    assert log.steps == 40, "as it was told last"
+
+
+async def test_of_what_a_service_said_the_last_few_are_kept_oldest_first(service, server):
+    events = [
+        {"id": f"e{number}", "type": "message", "message": f"said {number}", "created_at": number}
+        for number in range(20, 0, -1)
+    ]
+    events[3:3] = [{"id": "b", "message": "   "}, {"id": "c", "message": 3}, {"id": "d"}]
+    events[0]["message"] = "word " * 100
+    server.then = pages(events, size=50)
+    said = (await tuning.read_log(service, "ftjob-1")).events
+    assert [event.at for event in said] == [13, 14, 15, 16, 17, 18, 19, 20]
+    assert said[0].text == "said 13"
+    assert (len(said[-1].text), said[-1].text[-1]) == (200, "…")
+
+
+@pytest.mark.parametrize(
+    ("told", "epochs"),
+    [
+        ({"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 4}}}}, 4),
+        ({"hyperparameters": {"n_epochs": 2}}, 2),  # as it stood before there were methods; services still say so
+        ({"method": {"supervised": {"hyperparameters": {"n_epochs": 4}}}, "hyperparameters": {"n_epochs": 2}}, 4),
+        ({"method": {"supervised": {"hyperparameters": {"n_epochs": "auto"}}}}, None),
+        ({"method": "supervised", "hyperparameters": []}, None),
+    ],
+)
+async def test_the_epochs_that_were_used(service, server, told, epochs):
+    server.then = answer(JOB | told)
+    assert (await tuning.get_job(service, "ftjob-1")).epochs == epochs
+
+
 def refusing(code, message, job_status):
     """A service that refuses every change of a job, which stands as it stands."""
 
