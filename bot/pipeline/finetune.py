@@ -336,23 +336,43 @@ async def _take_back(course: Course, training: Training) -> None:
 
 
 async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncIterator[Progress]:
-    trained = training.trained_tokens
-    cost = training.cost
-    if cost is None and trained is not None:
-        cost = training_cost(training.base_model, trained, 1, course.token_price)
-    elif cost is None:
-        cost = estimated_cost(dataset, training.base_model, training.epochs, course.token_price)
-    if training.state is not TrainingState.SUCCEEDED or training.fine_tuned_model is None:
-        await _concluded(course, training, cost if trained else 0.0, trained or 0)
+    """Store what came of a training, then show it: a crash between the two only tells it again."""
+    cost, model = _cost(course, training, dataset), training.fine_tuned_model
+    if training.state is not TrainingState.SUCCEEDED or model is None:
+        await _concluded(course, training, cost if training.trained_tokens else 0.0)
         await course.on_end(training)
         await _take_back(course, training)
         yield _watching(training, dataset, course)
         raise _failed(training)
-    voice = Voice(
+    is_new = await voices.voice_of_training(course.database, training.id) is None
+    await _concluded(course, training, cost, _new_voice(course, training, dataset, model, cost) if is_new else None)
+    await course.on_end(training)
+    voice = await voices.voice_of_training(course.database, training.id)
+    yield Progress(
+        1,
+        1,
+        _done(course, voice),
+        facts=_facts(training, dataset, cost),
+        curve=training.loss_curve,
+        held_out_curve=training.held_out_curve,
+    )
+
+
+def _cost(course: Course, training: Training, dataset: Dataset) -> float:
+    """Dollars: as the service tells them, else by the tokens that it tells, else as they were estimated."""
+    if training.cost is not None:
+        return training.cost
+    if training.trained_tokens is not None:
+        return training_cost(training.base_model, training.trained_tokens, 1, course.token_price)
+    return estimated_cost(dataset, training.base_model, training.epochs, course.token_price)
+
+
+def _new_voice(course: Course, training: Training, dataset: Dataset, model: str, cost: float) -> Voice:
+    return Voice(
         id=0,
         kind=training.kind,
         name=_name(training, dataset),
-        model=training.fine_tuned_model,
+        model=model,
         base_url=training.base_url,
         dataset_id=dataset.id,
         developer_message=dataset.developer_message,
@@ -363,27 +383,22 @@ async def _ended(course: Course, training: Training, dataset: Dataset) -> AsyncI
         settings=_settings(training),
         training_id=training.id,
     )
-    # Everything the service said is stored before anything is shown.
-    before = await voices.voice_of_training(course.database, training.id)
-    await _concluded(course, training, cost, trained or 0, voice if before is None else None)
-    await course.on_end(training)
-    stored = before or await voices.voice_of_training(course.database, training.id)
-    facts = [("Voice", voice.name), ("Model", training.fine_tuned_model), ("Cost", f"about ${cost:.2f}")]
-    if trained is not None:
-        facts.append(("Trained", f"{trained:,} tokens"))
+
+
+def _facts(training: Training, dataset: Dataset, cost: float) -> tuple[tuple[str, str], ...]:
+    facts = [
+        ("Voice", _name(training, dataset)),
+        ("Model", training.fine_tuned_model or ""),
+        ("Cost", f"about ${cost:.2f}"),
+    ]
+    if training.trained_tokens is not None:
+        facts.append(("Trained", f"{training.trained_tokens:,} tokens"))
     facts.append(("Epochs", f"{training.epochs}"))
     if training.loss_curve:
         facts.append(("Loss", f"{training.loss_curve[0][1]:.2f} at first, {training.loss_curve[-1][1]:.2f} at last"))
     if training.held_out_curve:
         facts.append(("Held-out loss", f"{training.held_out_curve[-1][1]:.2f} at last"))
-    yield Progress(
-        1,
-        1,
-        _done(course, stored),
-        facts=tuple(facts),
-        curve=training.loss_curve,
-        held_out_curve=training.held_out_curve,
-    )
+    return tuple(facts)
 
 
 def _done(course: Course, voice: Voice | None) -> str:
@@ -482,9 +497,7 @@ async def _stored(course: Course, training: Training) -> Training:
     return training
 
 
-async def _concluded(
-    course: Course, training: Training, dollars: float, tokens: int = 0, voice: Voice | None = None
-) -> None:
+async def _concluded(course: Course, training: Training, dollars: float, voice: Voice | None = None) -> None:
     """Store how far a training came, what it cost, and the voice that came of it: a crash must not split them."""
     entry = await spending.open_entry(course.database, training.job_id, _PURPOSE)
     async with course.database.write() as connection:
@@ -492,7 +505,7 @@ async def _concluded(
         if voice is not None:
             await voices.add_voice(connection, voice)
         if entry is not None:
-            await spending.settle(connection, entry, dollars=dollars, input_tokens=tokens)
+            await spending.settle(connection, entry, dollars=dollars, input_tokens=training.trained_tokens or 0)
 
 
 # --- what people see ------------------------------------------------------------------------------------------
