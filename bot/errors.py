@@ -328,7 +328,7 @@ class ModelRefused(ModelError):
 
 
 class VoiceGone(ModelRefused):
-    """404, 410: the service has no model for a trained voice, or has it no longer."""
+    """404, 410, or Together's 400: the service does not write with the model of a trained voice, or no longer."""
 
 
 class ModelContextTooLong(ModelRefused):

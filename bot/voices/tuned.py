@@ -17,6 +17,7 @@ from bot.training import Voice
 
 LONGEST_TEXT_TOKENS = 1_500
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_NOT_SERVED = "model_not_available"  # Together's, for a tuned model that wants an endpoint of its own, which is rented
 _TYPICAL_TOKENS = 250  # of a draft, where nobody knows better: some 180 words
 _TOKENS_AROUND = 15  # a chat template spends about four on each message, and three on the answer
 
@@ -40,10 +41,11 @@ class TunedWriter:
                 seed=seed,
             )
         except ModelRefused as refusal:
-            if refusal.status not in _GONE:
+            if refusal.status not in _GONE and refusal.code != _NOT_SERVED:
                 raise
+            sentence = f"{service_name(voice.base_url)} has no model for this voice, or has it no longer."
             raise VoiceGone(
-                f"{service_name(voice.base_url)} has no model for this voice, or has it no longer.",
+                refusal.sentence if refusal.code == _NOT_SERVED else sentence,
                 "Write with few-shot instead, which needs no training, or with another voice: /voices list shows them.",
                 status=refusal.status,
                 code=refusal.code,

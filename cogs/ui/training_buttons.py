@@ -29,7 +29,7 @@ from cogs.ui.words import money
 
 _log = logging.getLogger(__name__)
 _LONGEST_NUMBER = 10
-_GONE = "has no model for this voice"  # as VoiceGone says it: of a job that failed, its sentences are all that is kept
+_GONE = "Write with few-shot instead"  # as VoiceGone says it: of a job that failed, its sentences are all that is kept
 _EXAMPLE = 400  # characters of an example that are shown
 
 

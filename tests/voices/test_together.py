@@ -206,8 +206,9 @@ async def test_a_model_that_needs_an_endpoint_of_its_own_says_so(bench: Bench):
     bench.wait(1)
     voice = voice_of(await bench.trainer.poll(running))
     writer = KINDS[voice.kind].writes(cast("Database", None), bench.service, voice)
-    with pytest.raises(errors.ModelRefused, match="dedicated endpoint"):
+    with pytest.raises(errors.VoiceGone, match="dedicated endpoint") as caught:
         await writer.write(voice, "About tea.", seed=1)
+    assert caught.value.next_step.startswith("Write with few-shot instead")
 
 
 @pytest.mark.parametrize("late", [0, 1])
