@@ -160,7 +160,7 @@ USING = {
         _CURVE,
         (BUTTONS, "test_stop_cancels_a_training_at_its_service_too"),
         (TRAINING, "test_pause_and_resume"),
-        (TRAINING, "test_a_service_that_knows_no_rest_is_named_so"),
+        (TRAINING, "test_a_service_that_cannot_let_a_training_rest_is_named_so"),
     ],
     "When it gives no voice: why, and what may help, as buttons.": [
         (TRAINING, "test_an_unsafe_file_offers_to_leave_more_out"),

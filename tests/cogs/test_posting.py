@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import discord
 import pytest
 
 from bot.demo.world import World, describe
@@ -58,9 +59,16 @@ def unnoted(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str], Callable
     return begin
 
 
+async def posted(world: World) -> discord.Message:
+    """The message of a draft, whether it is noted or not."""
+    await stage(world, "download")
+    await stage(world, "generate", count=1)
+    return (await world.until(world.drafts))[0]
+
+
 async def test_a_draft(small: World, unnoted: Any):
     as_before = unnoted(drafts, "draft_shown")
-    (message,) = await written(small)
+    message = await posted(small)
     assert (await draft(small, message)).message_id is None
     as_before()
     await restarted(small)
@@ -74,7 +82,7 @@ async def test_a_draft(small: World, unnoted: Any):
 async def test_a_draft_that_has_changed_since(small: World, unnoted: Any):
     """Its tags are found a moment after its text."""
     as_before = unnoted(drafts, "draft_shown")
-    (message,) = await written(small)
+    message = await posted(small)
     async with small.app.database.write() as connection:
         await connection.execute("UPDATE drafts SET tags = '[\"lamp\"]', version = version + 1")
     as_before()
@@ -122,7 +130,7 @@ async def test_a_draft_whose_message_was_deleted_before_it_was_noted_comes_once_
     small: World, unnoted: Any, nonces: dict[str, Any]
 ):
     as_before = unnoted(drafts, "draft_shown")
-    (message,) = await written(small)
+    message = await posted(small)
     small.env.backend.delete_message(small.channel.id, message.id)
     as_before()
     await pause(0.3)
@@ -145,7 +153,7 @@ async def test_the_connection_is_cut_before_the_answer(small: World, monkeypatch
         return answered
 
     monkeypatch.setattr(small.client.http, "request", request)
-    (message,) = await written(small)
+    message = await posted(small)
     assert len(cut) == 4
     await small.owner.click(message, label="Reject")
     await becomes(small, message, "It will not be posted")
@@ -157,7 +165,7 @@ async def test_the_connection_is_cut_before_the_answer(small: World, monkeypatch
 
 
 async def test_a_draft_that_is_asked_for_again_and_again_is_shown_each_time(small: World):
-    (message,) = await written(small)
+    message = await posted(small)
     for count in (2, 3):
         await small.owner.slash(small.channel, "drafts show", number=number(message))
         await small.until(lambda count=count: len(small.drafts()) == count)
@@ -166,7 +174,7 @@ async def test_a_draft_that_is_asked_for_again_and_again_is_shown_each_time(smal
 
 
 async def test_a_draft_whose_message_is_deleted_each_time_is_posted_each_time(small: World):
-    (message,) = await written(small)
+    message = await posted(small)
     for note in ("one", "two"):
         while (await draft(small, 1)).message_id != message.id:
             await pause(0.01)

@@ -627,7 +627,7 @@ ENDS = [
     ({"code": "invalid_of_next_year", "message": "Hm."}, [], Failure.BAD_FILE, "Hm"),
     ({"code": "exceeded_quota", "message": "Over."}, [], Failure.NO_CREDIT, "billing"),
     ({"code": "insufficient_quota", "message": "Over."}, [], Failure.NO_CREDIT, "billing"),
-    ({"code": "a_new_code", "message": "Hm."}, [], Failure.OTHER, r"Hm\. \(a_new_code\)"),
+    ({"code": "a_new_code", "message": "Hm."}, [], Failure.OTHER, r"Hm \(a_new_code\)\."),
     ({"code": "a_new_code"}, [{"message": "Last words."}], Failure.OTHER, "Last words"),
     ({"code": "a_new_code"}, [{"message": "Last words."}, {"message": "First."}], Failure.OTHER, "says: Last words"),
     ({"code": "unsafe_file", "message": "Too much self-harm."}, [CHECKS], Failure.UNSAFE, r"Too much self-harm\."),

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budget import Caps
 from bot.errors import BudgetReached
 from bot.store import jobs, spending
 from bot.store.database import Database
@@ -43,14 +42,6 @@ async def test_what_would_pass_the_limit_is_refused_and_leaves_nothing(db: Datab
         await reserve(db, 4.01)
     assert await spending.used_this_month(db, MAY) == 6.0
     await reserve(db, 4.0)  # exactly up to the limit
-
-
-async def test_a_call_of_no_run_is_not_held_against_the_cap_of_one(db: Database):
-    async with db.write() as connection:
-        await spending.reserve(
-            connection, purpose="w", job_id=None, model="m", dollars=2.0, limit=9.0, now=MAY, caps=Caps(per_run=1.0)
-        )
-    assert await spending.used_this_month(db, MAY) == 2.0
 
 
 async def test_a_month_begins_anew_in_utc(db: Database):
