@@ -168,8 +168,9 @@ def _has_seen(interaction: discord.Interaction[Client], who: Person, draft: Draf
         return False
     if draft.edited_by == who.id or (message.id == draft.message_id and draft.shown_version == draft.version):
         return True
-    shown = render(draft, interaction.client.app.settings).embed.description or ""
-    return [embed.description or "" for embed in message.embeds] == [shown]
+    shown = render(draft, interaction.client.app.settings)
+    # Where a text is cut, its beginning says nothing of what has changed further down.
+    return shown.is_whole and [embed.description or "" for embed in message.embeds] == [shown.embed.description or ""]
 
 
 async def take_back(interaction: discord.Interaction[Client], draft_id: int) -> Draft | None:

@@ -12,6 +12,7 @@ from simcord.http import router
 from simcord.http._helpers import message_response
 
 from bot.demo.world import World
+from cogs.ui import draft_message
 from tests.cogs.acts import small_world
 from tests.conftest import _expected
 
@@ -25,6 +26,12 @@ async def small(tmp_path: Path) -> AsyncIterator[World]:
         yield world
         unexpected = [error for error in world.env.errors if not _expected(error)]
         assert not unexpected, unexpected
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draft that could not be shown is soon tried again."""
+    monkeypatch.setattr(draft_message, "_AFTER_FAILURE", 0.05)
 
 
 @pytest.fixture(autouse=True)

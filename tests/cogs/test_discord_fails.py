@@ -32,11 +32,6 @@ from tests.cogs.acts import (
 )
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft_message, "_AFTER_FAILURE", 0.05)
-
-
 async def waiting_download(world: World) -> discord.Message:
     world.tumblr.hour_limit = world.tumblr.hour_used + 2
     world.tumblr.page_limit = 5

@@ -124,6 +124,24 @@ async def test_a_text_that_the_message_does_not_show_yet_is_not_decided(small: W
     assert (await draft(small, 1)).state is not DraftState.PENDING
 
 
+async def test_a_change_below_where_the_message_is_cut_is_not_approved_unseen(small: World):
+    (message,) = await written(small)
+    long = "a line of the lamp log. " * 400
+    await edits(small, small.owner, message, long[:3_900])
+    await becomes(small, message, "a line of the lamp log")
+    async with small.app.database.write() as connection:
+        await connection.execute("UPDATE drafts SET text = ?, version = version + 1", (long,))
+    small.app.drafts_changed.set()
+    shown = (await small.drafts_shown(1))[0]
+    await held_back(small, shown)
+    async with small.app.database.write() as connection:
+        await connection.execute("UPDATE drafts SET text = text || 'unseen', version = version + 1")
+    assert "has changed since you saw it" in said(await small.reviewer.click(shown, label="Approve"))
+    await let_go(small)
+    shown = (await small.drafts_shown(1))[0]
+    assert "Draft 1 is approved" in said(await small.reviewer.click(shown, label="Approve"))
+
+
 async def test_tags_that_the_message_does_not_show_yet_are_not_approved(small: World):
     (message,) = await written(small)
     await held_back(small, message)

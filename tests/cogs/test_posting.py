@@ -16,7 +16,7 @@ from bot.drafts import DraftState
 from bot.errors import DiskFull
 from bot.store import comparisons, drafts, facts, jobs
 from bot.store.database import Database
-from cogs.ui import draft_message, reminder
+from cogs.ui import reminder
 from cogs.ui.posting import nonce
 from tests.cogs.acts import (
     TITLES,
@@ -36,11 +36,6 @@ from tests.cogs.acts import (
 )
 from tests.cogs.test_draft_life import Watch, reminders, review
 from tests.cogs.test_voices import add, round_messages, say
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft_message, "_AFTER_FAILURE", 0.05)
 
 
 @pytest.fixture
