@@ -16,7 +16,14 @@ from bot.jobs.runner import JobState
 from bot.language.models import ModelCard, find_model
 from bot.language.prices import Estimate, training_price
 from bot.model_services import ModelServices
-from bot.pipeline.finetune import Course, dataset_to_train, estimated_cost, store_cancelled
+from bot.pipeline.finetune import (
+    PURPOSE,
+    Course,
+    dataset_to_train,
+    estimated_cost,
+    may_still_begin,
+    store_cancelled,
+)
 from bot.store import datasets, jobs, spending, voices
 from bot.store.audit import record
 from bot.store.database import Database
@@ -264,7 +271,8 @@ class VoiceDesk:
         """Take the uploaded files of a training that gave no voice away again; one that may go on is cancelled first.
 
         Raises:
-            NothingToDo: there is no such training, it goes on or has given a voice, or nothing is left to delete.
+            NothingToDo: there is no such training, it goes on, may begin in a moment or has given a voice, or nothing
+                is left to delete.
             ModelError: the service refused, or did not answer usefully.
         """
         training = await self.training_of(job_id)
@@ -284,6 +292,10 @@ class VoiceDesk:
             await record(connection, person, "delete training files", f"training {training.id}", now=now)
         if not training.state.is_final:
             training = await trainer.cancel(training)
+            ended_at = (job.finished_at if job else None) or 0.0
+            is_set_aside = await spending.open_entry(self._database, job_id, PURPOSE) is not None
+            if is_set_aside and may_still_begin(training, ended_at + self._settle_seconds, now):
+                raise NothingToDo("The service may begin this training in a moment.", "Press again in a minute.")
             await store_cancelled(self._database, training, now=now)
         training = await trainer.delete_files(training)
         async with self._database.write() as connection:

@@ -34,7 +34,7 @@ from bot.voices.protocol import Material, Pausable, Trainer
 from bot.words import counted
 
 _log = logging.getLogger(__name__)
-_PURPOSE = "fine-tuning"
+PURPOSE = "fine-tuning"
 LIMIT = "the service's limit"
 AWAY = "the service, which does not answer"
 UNSETTLED = "what the service may still make of a call whose answer was lost"
@@ -129,7 +129,7 @@ async def _begun(course: Course, dataset: Dataset, job_id: int) -> _Run:
     """The job's training as it goes on, with money set aside for what is not begun at the service yet."""
     database, offer = course.database, course.offer
     training = await voices.training_of_job(database, job_id)
-    is_set_aside = await spending.open_entry(database, job_id, _PURPOSE) is not None
+    is_set_aside = await spending.open_entry(database, job_id, PURPOSE) is not None
     is_to_pay = training is None or training.state in {TrainingState.PREPARING, TrainingState.UPLOADED}
     # A run whose beginning was refused gave its money back: what is set aside still was left by one that was cut off.
     was_cut_off = training is not None and is_set_aside
@@ -139,7 +139,7 @@ async def _begun(course: Course, dataset: Dataset, job_id: int) -> _Run:
             cost = estimated_cost(dataset, offer.model, offer.epochs, course.token_price)
             await spending.reserve(
                 connection,
-                purpose=_PURPOSE,
+                purpose=PURPOSE,
                 job_id=job_id,
                 model=offer.model,
                 dollars=0.0 if offer.service_job_id else cost,
@@ -471,7 +471,7 @@ async def cancel_abandoned(
             _log.warning("Training %d could not be cancelled at the service: %s", training.id, error)
             continue
         settled_at = stopped_at + settle_seconds
-        if training.state is TrainingState.UPLOADED and ended.service_job_id is None and clock() < settled_at:
+        if may_still_begin(ended, settled_at, clock()):
             due = settled_at if due is None else min(due, settled_at)
             continue
         await store_cancelled(database, ended, now=clock())
@@ -479,12 +479,17 @@ async def cancel_abandoned(
     return due
 
 
+def may_still_begin(cancelled: Training, settled_at: float, now: float) -> bool:
+    """Whether a training of which no job was found to cancel may have one in a moment; times in unix seconds."""
+    return cancelled.file_id is not None and cancelled.service_job_id is None and now < settled_at
+
+
 async def store_cancelled(database: Database, training: Training, *, now: float) -> None:
     """Store a training that was cancelled from here, with what that means for the money set aside.
 
     What never began at a service costs nothing; what did is counted as it was set aside, for nobody tells.
     """
-    entry = await spending.open_entry(database, training.job_id, _PURPOSE)
+    entry = await spending.open_entry(database, training.job_id, PURPOSE)
     async with database.write() as connection:
         await voices.save_training(connection, training, now=now)
         if entry is not None and training.service_job_id is None:
@@ -499,7 +504,7 @@ async def _stored(course: Course, training: Training) -> Training:
 
 async def _concluded(course: Course, training: Training, dollars: float, voice: Voice | None = None) -> None:
     """Store how far a training came, what it cost, and the voice that came of it: a crash must not split them."""
-    entry = await spending.open_entry(course.database, training.job_id, _PURPOSE)
+    entry = await spending.open_entry(course.database, training.job_id, PURPOSE)
     async with course.database.write() as connection:
         await voices.save_training(connection, training, now=course.clock())
         if voice is not None:

@@ -731,7 +731,7 @@ class Services:
         return self._room.service
 
 
-def desk_of(room: Room) -> VoiceDesk:
+def desk_of(room: Room, settle_seconds: float = 0.0) -> VoiceDesk:
     async def remember(values: object) -> bool:
         return True
 
@@ -741,7 +741,7 @@ def desk_of(room: Room) -> VoiceDesk:
         settings=Settings,
         remember=remember,
         poll_seconds=0.0,
-        settle_seconds=0.0,
+        settle_seconds=settle_seconds,
         clock=lambda: 5.0,
     )
 
@@ -762,6 +762,21 @@ async def test_files_deleted_by_a_press_end_the_training_and_free_its_money(room
     assert (act.action, act.user_name) == ("delete training files", "keeper")
     with pytest.raises(NothingToDo, match="No file"):
         await desk_of(room).delete_files(room.job_id, Person(1, "keeper"))
+
+
+async def test_files_stay_as_long_as_the_service_may_begin_with_them(room: Room):
+    """Its answer was lost, and a look a moment later finds nothing yet: the money is not free, and no file goes."""
+    await room.begin(Script(statuses=["running"], end={}, mishaps=[*[None] * 7, Mishap("stop", "kill")]))
+    await room.live()
+    async with room.database.write() as connection:
+        await jobs.finish_job(connection, room.job_id, JobState.CANCELLED, progress=None, error=None, now=1.0)
+    with pytest.raises(NothingToDo, match="may begin this training in a moment"):
+        await desk_of(room, settle_seconds=60.0).delete_files(room.job_id, Person(1, "keeper"))
+    assert room.scripted.deleted == []
+    assert [spent for _, spent in await room.ledger()] == [None]
+    await desk_of(room, settle_seconds=3.0).delete_files(room.job_id, Person(1, "keeper"))
+    assert sorted(room.scripted.deleted) == ["file-0", "file-1"]
+    assert [spent for _, spent in await room.ledger()] == [0.0]
 
 
 async def test_files_of_a_training_that_somebody_let_go_on_are_not_deleted_under_it(room: Room):
